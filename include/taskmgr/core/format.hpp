@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// Reports and the enumerations as text, by fmt.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "event.hpp"
+#include "options.hpp"
+#include "report.hpp"
+
+namespace taskmgr {
+
+[[nodiscard]] constexpr std::string_view name_of(State state) noexcept;
+[[nodiscard]] constexpr std::string_view name_of(Mode mode) noexcept;
+[[nodiscard]] constexpr std::string_view name_of(Level level) noexcept;
+[[nodiscard]] constexpr std::string_view name_of(EventKind kind) noexcept;
+[[nodiscard]] constexpr std::string_view name_of(TaskError::Kind kind) noexcept;
+
+namespace detail {
+
+/// "830 ns", "12.5 ms", "3.21 s", "2 min 05 s", "1 h 12 min".
+[[nodiscard]] std::string human(std::chrono::nanoseconds duration);
+
+/// A report as one line; with `errors`, then a line for each kind of error: how often, type, message, first task.
+template <class Task, class R>
+[[nodiscard]] std::string text(const Report<Task, R>& report, bool errors);
+
+}  // namespace detail
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+constexpr std::string_view name_of(State state) noexcept {
+  constexpr std::string_view names[] = {"pending", "running", "succeeded", "failed", "cancelled"};
+  return names[static_cast<std::size_t>(state)];
+}
+
+constexpr std::string_view name_of(Mode mode) noexcept {
+  constexpr std::string_view names[] = {"serial", "thread", "process", "coroutine"};
+  return names[static_cast<std::size_t>(mode)];
+}
+
+constexpr std::string_view name_of(Level level) noexcept {
+  constexpr std::string_view names[] = {"debug", "info", "warning", "error"};
+  return names[static_cast<std::size_t>(level)];
+}
+
+constexpr std::string_view name_of(EventKind kind) noexcept {
+  constexpr std::string_view names[] = {"batch_started", "task_started",   "task_retrying", "task_succeeded", "task_failed",
+                                        "task_cancelled", "task_duplicate", "task_progress", "task_log", "batch_finished"};
+  return names[static_cast<std::size_t>(kind)];
+}
+
+constexpr std::string_view name_of(TaskError::Kind kind) noexcept {
+  constexpr std::string_view names[] = {"exception", "timeout", "crash"};
+  return names[static_cast<std::size_t>(kind)];
+}
+
+static_assert(name_of(EventKind::batch_finished) == "batch_finished" && name_of(State::cancelled) == "cancelled");
+
+namespace detail {
+
+inline std::string human(std::chrono::nanoseconds duration) {
+  const auto n = static_cast<double>(duration.count());
+  if (n < 1e3) return fmt::format("{:.0f} ns", n);
+  if (n < 1e6) return fmt::format("{:.3g} us", n / 1e3);
+  if (n < 1e9) return fmt::format("{:.3g} ms", n / 1e6);
+  if (n < 60e9) return fmt::format("{:.3g} s", n / 1e9);
+  const auto seconds = static_cast<long long>(n / 1e9);
+  if (seconds < 3600) return fmt::format("{} min {:02} s", seconds / 60, seconds % 60);
+  return fmt::format("{} h {:02} min", seconds / 3600, seconds / 60 % 60);
+}
+
+template <class Task, class R>
+std::string text(const Report<Task, R>& report, bool errors) {
+  std::string line = fmt::format("{} tasks: {} succeeded, {} failed, {} cancelled, {} duplicates; {} retries in {}",
+                                 report.total, report.succeeded, report.failed, report.cancelled, report.duplicates,
+                                 report.retries, human(report.elapsed));
+  if (!errors || report.failed == 0) return line;
+
+  struct Group {
+    std::string what;
+    std::string first;
+    std::size_t count = 0;
+  };
+  std::vector<Group> groups;
+  std::unordered_map<std::string, std::size_t> places;
+  for (const auto& [task, error] : report.error_map()) {
+    std::string what = fmt::format("{}: {}", error.type(), error.message());
+    const auto [place, is_new] = places.try_emplace(what, groups.size());
+    if (is_new) {
+      std::string first;
+      if constexpr (fmt::is_formattable<Task>::value) first = fmt::format("; first: {}", task);
+      groups.push_back({std::move(what), std::move(first)});
+    }
+    ++groups[place->second].count;
+  }
+  std::stable_sort(groups.begin(), groups.end(), [](const Group& a, const Group& b) { return a.count > b.count; });
+  for (const Group& group : groups) {
+    line += fmt::format("\n  {} x {}{}", group.count, group.what, group.first);
+  }
+  return line;
+}
+
+}  // namespace detail
+
+}  // namespace taskmgr
+
+/// `{}`: one line. `{:#}`: then the errors, grouped by type and message, the most frequent first.
+template <class Task, class R>
+struct fmt::formatter<taskmgr::Report<Task, R>> {
+  bool errors = false;
+
+  constexpr auto parse(fmt::format_parse_context& context) -> fmt::format_parse_context::iterator {
+    auto at = context.begin();
+    if (at != context.end() && *at == '#') {
+      errors = true;
+      ++at;
+    }
+    return at;
+  }
+  template <class FormatContext>
+  auto format(const taskmgr::Report<Task, R>& report, FormatContext& context) const {
+    return fmt::format_to(context.out(), "{}", taskmgr::detail::text(report, errors));
+  }
+};
+
+#define TASKMGR_FORMAT_BY_NAME(type)                                          \
+  template <>                                                                 \
+  struct fmt::formatter<type> : fmt::formatter<std::string_view> {            \
+    template <class FormatContext>                                            \
+    auto format(type value, FormatContext& context) const {                   \
+      return fmt::formatter<std::string_view>::format(taskmgr::name_of(value), context); \
+    }                                                                         \
+  }
+TASKMGR_FORMAT_BY_NAME(taskmgr::State);
+TASKMGR_FORMAT_BY_NAME(taskmgr::Mode);
+TASKMGR_FORMAT_BY_NAME(taskmgr::Level);
+TASKMGR_FORMAT_BY_NAME(taskmgr::EventKind);
+TASKMGR_FORMAT_BY_NAME(taskmgr::TaskError::Kind);
+#undef TASKMGR_FORMAT_BY_NAME

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// What became of one task.
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <limits>
+#include <memory>
+#include <mutex>
+#include <new>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "error.hpp"
+
+namespace taskmgr {
+
+enum class State : std::uint8_t { pending, running, succeeded, failed, cancelled };
+
+namespace detail {
+template <class R>
+class Slot;
+}  // namespace detail
+
+/// A light handle to what became of a task: into its report, or, if it came out of a stream, to a task of its own.
+///
+/// Copies show the same task and result. Thread safety: of any number of handles into one report, many may read at once;
+/// `take()` is a write to that one task's result.
+template <class Task, class R>
+class Outcome {
+ public:
+  [[nodiscard]] const Task& task() const noexcept { return *task_; }
+  [[nodiscard]] State state() const noexcept;
+
+  /// How many attempts were begun; 0 for a task that was cancelled before its first.
+  [[nodiscard]] int attempts() const noexcept;
+
+  /// Of all attempts together; zero unless `Options::timings` or an observer of tasks had it measured.
+  [[nodiscard]] std::chrono::nanoseconds duration() const noexcept { return duration_; }
+
+  /// The result. Where there is none, rethrows the task's error, or throws `Cancelled`.
+  [[nodiscard]] const R& value() const;
+
+  /// Moves the result out; what stays behind is a moved-from value. Throws as `value()`.
+  [[nodiscard]] R take();
+
+  /// Why the task failed. Throws `UsageError` if it did not.
+  [[nodiscard]] const TaskError& error() const;
+
+  /// For the library: of a task, its slot, its error if it failed, its duration, and who keeps them alive.
+  Outcome(const Task& task, detail::Slot<R>& slot, const TaskError* error, std::chrono::nanoseconds duration,
+          std::shared_ptr<const void> owner = nullptr) noexcept
+      : task_(&task), slot_(&slot), error_(error), duration_(duration), owner_(std::move(owner)) {}
+
+ private:
+  const Task* task_;
+  detail::Slot<R>* slot_;
+  const TaskError* error_;
+  std::chrono::nanoseconds duration_;
+  std::shared_ptr<const void> owner_;
+};
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+namespace detail {
+
+/// State and attempts in one word, and the result, or the number of the error.
+template <class R, bool Trivial = std::is_trivially_destructible_v<R>>
+struct SlotParts {
+  SlotParts() noexcept {}  // NOLINT: leaves everything as the memory was
+  SlotParts(const SlotParts&) = delete;
+  SlotParts& operator=(const SlotParts&) = delete;
+  [[nodiscard]] State state() const noexcept { return static_cast<State>(word & 7U); }
+
+  std::uint32_t word;
+  union {
+    R value;
+    std::uint32_t error;
+  };
+};
+template <class R>
+struct SlotParts<R, false> {
+  SlotParts() noexcept : word(0) {}  // NOLINT: leaves the value unmade
+  ~SlotParts() {
+    if (state() == State::succeeded) value.~R();
+  }
+  SlotParts(const SlotParts&) = delete;
+  SlotParts& operator=(const SlotParts&) = delete;
+  [[nodiscard]] State state() const noexcept { return static_cast<State>(word & 7U); }
+
+  std::uint32_t word;
+  union {
+    R value;
+    std::uint32_t error;
+  };
+};
+
+/// The place of one outcome; of an int, 8 bytes. Written by one worker at a time, read by others once the run has handed it
+/// over.
+///
+/// A slot of a trivially destructible result is left as the memory was until its first write: a report of a million tasks
+/// is not written twice.
+template <class R>
+class Slot : SlotParts<R> {
+ public:
+  using SlotParts<R>::state;
+  [[nodiscard]] int attempts() const noexcept { return static_cast<int>(this->word >> 3U); }
+  [[nodiscard]] R& value() noexcept { return SlotParts<R>::value; }
+  [[nodiscard]] std::uint32_t error() const noexcept { return SlotParts<R>::error; }
+
+  /// Makes the result in place, of what `make` returns; if that throws, the slot stays as it was.
+  template <class Make>
+  void succeed(int attempts, Make&& make) {
+    ::new (static_cast<void*>(std::addressof(value()))) R(make());
+    set(State::succeeded, attempts);
+  }
+  void fail(int attempts, std::uint32_t error) noexcept {
+    SlotParts<R>::error = error;
+    set(State::failed, attempts);
+  }
+  /// `without` is a state without a value.
+  void mark(State without, int attempts) noexcept { set(without, attempts); }
+
+  /// Ends the value's life: an attempt had it too late.
+  void discard() noexcept {
+    value().~R();
+    set(State::pending, attempts());
+  }
+
+ private:
+  void set(State now, int attempts) noexcept {
+    constexpr int most = (1 << 29) - 1;  // what the word has room for; attempts beyond are not counted
+    this->word = static_cast<std::uint32_t>(attempts < most ? attempts : most) << 3U | static_cast<std::uint32_t>(now);
+  }
+};
+
+/// Stands for an error that there was no memory to keep.
+[[nodiscard]] inline const std::shared_ptr<const TaskError>& unrecorded_error() {
+  static const auto error = std::make_shared<const TaskError>(TaskError::Kind::exception,
+                                                              std::make_exception_ptr(std::bad_alloc{}), 1);
+  return error;
+}
+
+/// The errors of a run, found by number. Thread safety: any number of threads may call.
+class ErrorList {
+ public:
+  /// Keeps an error and returns its number; if there is no memory for it, the number of an error that says so.
+  [[nodiscard]] std::uint32_t add(TaskError::Kind kind, const std::exception_ptr& exception, int attempts) noexcept {
+    try {
+      auto error = std::make_unique<const TaskError>(kind, exception, attempts);
+      const std::scoped_lock lock(mutex_);
+      if (errors_.size() >= no_memory) return no_memory;
+      errors_.push_back(std::move(error));
+      return static_cast<std::uint32_t>(errors_.size() - 1);
+    } catch (...) {
+      return no_memory;
+    }
+  }
+
+  [[nodiscard]] const TaskError& operator[](std::uint32_t number) const {
+    if (number == no_memory) return *unrecorded_error();
+    const std::scoped_lock lock(mutex_);
+    return *errors_[number];
+  }
+
+ private:
+  static constexpr std::uint32_t no_memory = std::numeric_limits<std::uint32_t>::max();
+  mutable std::mutex mutex_;
+  std::vector<std::unique_ptr<const TaskError>> errors_;
+};
+
+}  // namespace detail
+
+template <class Task, class R>
+State Outcome<Task, R>::state() const noexcept {
+  return slot_->state();
+}
+
+template <class Task, class R>
+int Outcome<Task, R>::attempts() const noexcept {
+  return slot_->attempts();
+}
+
+template <class Task, class R>
+const R& Outcome<Task, R>::value() const {
+  if (error_ != nullptr) error_->rethrow();
+  if (state() != State::succeeded) throw Cancelled{};
+  return slot_->value();
+}
+
+template <class Task, class R>
+R Outcome<Task, R>::take() {
+  static_cast<void>(value());
+  return std::move(slot_->value());
+}
+
+template <class Task, class R>
+const TaskError& Outcome<Task, R>::error() const {
+  if (error_ == nullptr) {
+    throw UsageError("taskmgr: error() of an outcome that has none: ask state() == State::failed first");
+  }
+  return *error_;
+}
+
+}  // namespace taskmgr

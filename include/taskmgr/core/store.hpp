@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// The one place where the tasks and outcomes of a run live: distinct tasks in source order, a slot beside each, and the
+/// index that finds duplicates while the run is filled and keys when its maps are read.
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <ranges>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "hash.hpp"
+#include "hash_index.hpp"
+#include "outcome.hpp"
+
+namespace taskmgr::detail {
+
+/// Tasks whose duplicates can be told.
+template <class Task>
+concept Keyed = Hashable<Task> && Comparable<Task>;
+
+/// `Tasks` gives its elements away when it is passed on.
+template <class Tasks>
+inline constexpr bool gives_away = !std::is_lvalue_reference_v<Tasks> && !std::is_const_v<Tasks> &&
+                                   !std::ranges::view<std::remove_cvref_t<Tasks>> &&
+                                   !std::ranges::borrowed_range<std::remove_cvref_t<Tasks>>;
+
+template <class Task, class R>
+class Store {
+ public:
+  static constexpr std::size_t npos = HashIndex::npos;
+
+  Store() = default;
+  Store(const Store&) = delete;
+  Store& operator=(const Store&) = delete;
+
+  /// Takes every task of a range; with `share`, equal ones once. What the range, a copy, a hash or an equality throws is
+  /// returned; the tasks before it are taken. Not to be called twice.
+  template <class Tasks>
+  [[nodiscard]] std::exception_ptr fill(Tasks&& tasks, bool share);
+
+  /// Makes the slots, and a place for durations if they are measured. After `fill`.
+  void make_slots(bool measured);
+
+  /// Of distinct tasks.
+  [[nodiscard]] std::size_t size() const noexcept { return tasks_.size(); }
+  [[nodiscard]] std::size_t duplicates() const noexcept { return duplicates_.size(); }
+  [[nodiscard]] bool shared() const noexcept { return shared_; }
+
+  [[nodiscard]] const Task& task(std::size_t slot) const noexcept { return tasks_[slot]; }
+  [[nodiscard]] Task& task(std::size_t slot) noexcept { return tasks_[slot]; }
+  [[nodiscard]] Slot<R>& slot(std::size_t slot) noexcept { return slots_[slot]; }
+  [[nodiscard]] const Slot<R>& slot(std::size_t slot) const noexcept { return slots_[slot]; }
+  [[nodiscard]] ErrorList& errors() noexcept { return errors_; }
+  [[nodiscard]] const ErrorList& errors() const noexcept { return errors_; }
+
+  [[nodiscard]] std::chrono::nanoseconds duration(std::size_t slot) const noexcept {
+    return durations_ != nullptr ? durations_[slot] : std::chrono::nanoseconds{0};
+  }
+  void add_duration(std::size_t slot, std::chrono::nanoseconds duration) noexcept { durations_[slot] += duration; }
+
+  /// The index in the source of a slot's task. O(log duplicates).
+  [[nodiscard]] std::uint64_t number(std::size_t slot) const noexcept;
+
+  /// The slot of the task at an index of the source. O(log duplicates).
+  [[nodiscard]] std::size_t slot_of(std::uint64_t number) const noexcept;
+
+  /// The index in the source of the k-th duplicate.
+  [[nodiscard]] std::uint64_t duplicate(std::size_t k) const noexcept { return duplicates_[k].number; }
+
+  [[nodiscard]] Outcome<Task, R> outcome(std::size_t slot, std::shared_ptr<const void> owner = nullptr) {
+    Slot<R>& place = slots_[slot];
+    const TaskError* error = place.state() == State::failed ? &errors_[place.error()] : nullptr;
+    return {tasks_[slot], place, error, duration(slot), std::move(owner)};
+  }
+
+  // The maps. Without shared duplicates a key may stand in several slots of a state: the last one is shown, and an index
+  // of its own, built at first use, knows which.
+
+  /// Is this slot in the map of `state`? It is in it in any case if its state agrees and nothing hides it.
+  [[nodiscard]] bool shown(std::size_t slot, State state) const {
+    if (slots_[slot].state() != state) return false;
+    if constexpr (Keyed<Task>) {
+      if (!shared_) {
+        const KeyIndex& keys = index_of(state);
+        return keys.hidden.empty() || !keys.hidden[slot];
+      }
+    }
+    return true;
+  }
+
+  /// How many slots the map of `state` shows, `counted` of which have that state.
+  [[nodiscard]] std::size_t count_shown([[maybe_unused]] State state, std::size_t counted) const {
+    if constexpr (Keyed<Task>) {
+      if (!shared_) return index_of(state).index.size();
+    }
+    return counted;
+  }
+
+  /// The slot that the map of `state` shows for a key, or `npos`. O(1) expected; O(size) for tasks without a hash.
+  [[nodiscard]] std::size_t find(const Task& key, State state) const;
+
+ private:
+  // vector<bool> has no bools to refer to
+  using TaskList = std::conditional_t<std::is_same_v<Task, bool>, std::deque<bool>, std::vector<Task>>;
+
+  /// How many tasks are hashed ahead of their insertion, so that the table's cache misses overlap. A task that cannot be
+  /// assigned cannot close the gap that a duplicate leaves: it is inserted at once.
+  static constexpr std::size_t ahead = std::is_move_assignable_v<Task> ? 32 : 1;
+
+  struct Duplicate {
+    std::uint64_t number;  // in the source
+    std::size_t slot;      // that it shares
+  };
+  struct KeyIndex {
+    std::once_flag once{};
+    HashIndex index{};
+    std::vector<bool> hidden{};  // slots that a later equal key hides; empty: none
+  };
+
+  [[nodiscard]] bool equals(std::size_t slot, const Task& key) const { return equal(tasks_[slot], key); }
+  void drop_from(std::size_t first) noexcept {
+    while (tasks_.size() > first) tasks_.pop_back();
+  }
+  void make_room(std::size_t tasks);
+
+  /// Copies what is nothing but bytes in one piece; says whether it did.
+  template <class Tasks>
+  bool copy_whole(const Tasks& tasks);
+
+  /// Looks for each of the tasks [first, last) among those kept; the new ones move up to them. Returns what a hash or an
+  /// equality threw; the tasks before that one are kept or known as duplicates.
+  [[nodiscard]] std::exception_ptr keep_distinct(std::size_t first, std::size_t last) noexcept;
+  const KeyIndex& index_of(State state) const;
+
+  TaskList tasks_;
+  std::unique_ptr<Slot<R>[]> slots_;
+  std::unique_ptr<std::chrono::nanoseconds[]> durations_;
+  ErrorList errors_;
+  HashIndex index_;
+  std::vector<Duplicate> duplicates_;  // in source order
+  std::size_t kept_ = 0;               // distinct tasks so far
+  std::uint64_t seen_ = 0;             // tasks of the source so far
+  bool shared_ = false;
+  mutable KeyIndex keys_[2];           // of the succeeded and of the failed, if duplicates were run
+};
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+template <class Task, class R>
+template <class Tasks>
+std::exception_ptr Store<Task, R>::fill(Tasks&& tasks, bool share) {
+  shared_ = share && Keyed<Task>;
+  std::exception_ptr of_source;
+  std::exception_ptr of_key;
+  std::size_t looked_at = 0;  // tasks below were told from their duplicates
+  const auto look = [&](std::size_t last) {
+    of_key = keep_distinct(looked_at, last);
+    looked_at = last;
+    return of_key == nullptr;
+  };
+  try {
+    if constexpr (std::ranges::sized_range<Tasks>) make_room(static_cast<std::size_t>(std::ranges::size(tasks)));
+    if constexpr (std::is_same_v<std::remove_cvref_t<Tasks>, TaskList> && gives_away<Tasks>) {
+      tasks_ = std::forward<Tasks>(tasks);
+      while (shared_ && looked_at < tasks_.size() && look(std::min(looked_at + ahead, tasks_.size()))) {
+      }
+    } else if (!copy_whole(tasks)) {
+      const auto end = std::ranges::end(tasks);
+      for (auto at = std::ranges::begin(tasks); at != end; ++at) {
+        if constexpr (gives_away<Tasks>) tasks_.emplace_back(std::ranges::iter_move(at));
+        else tasks_.emplace_back(*at);
+        if (shared_ && tasks_.size() - looked_at >= ahead) {
+          if (!look(tasks_.size())) break;
+          drop_from(kept_);
+          looked_at = kept_;
+        }
+      }
+    }
+  } catch (...) {
+    of_source = std::current_exception();
+  }
+  if (!shared_) return of_source;
+  if (of_key == nullptr) look(tasks_.size());  // what was taken before the source threw counts
+  drop_from(kept_);
+  return of_key != nullptr ? of_key : of_source;
+}
+
+template <class Task, class R>
+void Store<Task, R>::make_room(std::size_t tasks) {
+  constexpr std::size_t trusted = std::size_t{1} << 24U;  // a source may be large and yet have few distinct tasks
+  if constexpr (requires { tasks_.reserve(tasks); }) tasks_.reserve(shared_ ? std::min(tasks, trusted) : tasks);
+  if (shared_) index_.make_room(std::min(tasks, trusted), [](std::size_t) { return std::size_t{0}; });
+}
+
+template <class Task, class R>
+template <class Tasks>
+bool Store<Task, R>::copy_whole([[maybe_unused]] const Tasks& tasks) {
+  if constexpr (std::ranges::contiguous_range<const Tasks> && std::ranges::sized_range<const Tasks> &&
+                std::is_same_v<TaskList, std::vector<Task>> && std::is_trivially_copyable_v<Task> &&
+                std::is_same_v<std::ranges::range_value_t<const Tasks>, Task>) {
+    if (shared_) return false;
+    const Task* const first = std::ranges::data(tasks);
+    tasks_.assign(first, first + std::ranges::size(tasks));
+    return true;
+  } else {
+    return false;
+  }
+}
+
+template <class Task, class R>
+std::exception_ptr Store<Task, R>::keep_distinct(std::size_t first, std::size_t last) noexcept {
+  if constexpr (Keyed<Task>) {
+    try {
+      const hash<Task> hash_of{};
+      index_.make_room(kept_ + (last - first), [&](std::size_t slot) { return hash_of(tasks_[slot]); });
+      while (first < last) {
+        const std::size_t count = std::min(ahead, last - first);
+        std::size_t hashes[ahead];
+        std::size_t hashed = 0;
+        std::exception_ptr thrown;  // by a hash: the tasks before it are still kept
+        try {
+          for (; hashed < count; ++hashed) {
+            hashes[hashed] = hash_of(tasks_[first + hashed]);
+            index_.prefetch(hashes[hashed]);
+          }
+        } catch (...) {
+          thrown = std::current_exception();
+        }
+        for (std::size_t k = 0; k < hashed; ++k) {
+          const Task& task = tasks_[first + k];
+          const std::size_t found =
+              index_.find_or_insert(hashes[k], kept_, [&](std::size_t slot) { return equals(slot, task); });
+          if (found == npos) {
+            if constexpr (std::is_move_assignable_v<Task>) {
+              if (kept_ != first + k) tasks_[kept_] = std::move(tasks_[first + k]);
+            }
+            ++kept_;
+          } else {
+            duplicates_.push_back({seen_, found});
+          }
+          ++seen_;
+        }
+        if (thrown != nullptr) return thrown;
+        first += count;
+      }
+    } catch (...) {
+      return std::current_exception();
+    }
+  }
+  return nullptr;
+}
+
+template <class Task, class R>
+void Store<Task, R>::make_slots(bool measured) {
+  slots_ = std::make_unique_for_overwrite<Slot<R>[]>(size());
+  if (measured) durations_ = std::make_unique<std::chrono::nanoseconds[]>(size());
+}
+
+// Duplicate k stands at source index number_k; before it, number_k - k tasks were distinct. So the slot s has as many
+// duplicates before it as there are k with number_k - k <= s, and both searches below are binary.
+
+template <class Task, class R>
+std::uint64_t Store<Task, R>::number(std::size_t slot) const noexcept {
+  if (duplicates_.empty()) return slot;
+  std::size_t low = 0;
+  std::size_t high = duplicates_.size();
+  while (low < high) {
+    const std::size_t k = low + (high - low) / 2;
+    if (duplicates_[k].number - k <= slot) low = k + 1;
+    else high = k;
+  }
+  return slot + low;
+}
+
+template <class Task, class R>
+std::size_t Store<Task, R>::slot_of(std::uint64_t number) const noexcept {
+  const auto at = std::lower_bound(duplicates_.begin(), duplicates_.end(), number,
+                                   [](const Duplicate& duplicate, std::uint64_t n) { return duplicate.number < n; });
+  if (at != duplicates_.end() && at->number == number) return at->slot;
+  return static_cast<std::size_t>(number) - static_cast<std::size_t>(at - duplicates_.begin());
+}
+
+template <class Task, class R>
+auto Store<Task, R>::index_of(State state) const -> const KeyIndex& {
+  KeyIndex& keys = keys_[state == State::succeeded ? 0 : 1];
+  std::call_once(keys.once, [&] {
+    KeyIndex made;
+    const hash<Task> hash_of{};
+    std::size_t counted = 0;
+    for (std::size_t slot = 0; slot < size(); ++slot) counted += slots_[slot].state() == state ? 1U : 0U;
+    made.index.make_room(counted, [](std::size_t) { return std::size_t{0}; });
+    for (std::size_t slot = size(); slot-- > 0;) {  // backwards: the last occurrence is the one that stays
+      if (slots_[slot].state() != state) continue;
+      const Task& task = tasks_[slot];
+      const auto same = [&](std::size_t other) { return equals(other, task); };
+      if (made.index.find_or_insert(hash_of(task), slot, same) == npos) continue;
+      if (made.hidden.empty()) made.hidden.resize(size());
+      made.hidden[slot] = true;
+    }
+    keys.index = std::move(made.index);
+    keys.hidden = std::move(made.hidden);
+  });
+  return keys;
+}
+
+template <class Task, class R>
+std::size_t Store<Task, R>::find(const Task& key, State state) const {
+  if constexpr (Keyed<Task>) {
+    const HashIndex& index = shared_ ? index_ : index_of(state).index;
+    const std::size_t slot = index.find(hash<Task>{}(key), [&](std::size_t other) { return other < size() && equals(other, key); });
+    return slot != npos && slots_[slot].state() == state ? slot : npos;
+  } else {
+    static_assert(Comparable<Task>, "taskmgr: the maps of a report find a task by ==, which this task type does not have");
+    for (std::size_t slot = size(); slot-- > 0;) {
+      if (slots_[slot].state() == state && equals(slot, key)) return slot;
+    }
+    return npos;
+  }
+}
+
+}  // namespace taskmgr::detail

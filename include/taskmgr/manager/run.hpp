@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// A run in the background.
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <stop_token>
+#include <utility>
+
+#include "../core/report.hpp"
+#include "../run/batch.hpp"
+
+namespace taskmgr {
+
+namespace detail {
+template <class Task, class R>
+class Background;
+}
+
+/// A run that `launch` has started. Destroying it cancels the run and waits for the attempts that are being made.
+///
+///     auto run = manager.launch(urls);
+///     while (!run.wait_for(1s)) fmt::print("{} done\n", run.progress().finished());
+///     auto report = run.wait();
+///
+/// Thread safety: `cancel`, `done` and `progress` from any thread; the rest from one at a time.
+template <class Task, class R>
+class [[nodiscard]] Run {
+ public:
+  explicit Run(std::unique_ptr<detail::Background<Task, R>> run) noexcept : run_(std::move(run)) {}
+  Run(Run&&) noexcept = default;
+  Run& operator=(Run&& other) noexcept {
+    const Run old{std::exchange(run_, std::move(other.run_))};  // cancels it, and waits
+    return *this;
+  }
+  ~Run();
+
+  /// Starts no new attempt, and asks the tasks that run to stop.
+  void cancel() noexcept { run_->cancel(); }
+  [[nodiscard]] bool done() const noexcept { return run_->done(); }
+  [[nodiscard]] Progress progress() const noexcept { return run_->progress(); }
+
+  /// Helps, until every task has its outcome. What a source, a sink or an observer threw is thrown here, once.
+  Report<Task, R> wait();
+
+  /// Waits, at most for `duration`; says whether the run has ended.
+  bool wait_for(std::chrono::nanoseconds duration) { return run_->wait_for(duration); }
+
+  /// Waits, and shows the report, whatever has been thrown.
+  [[nodiscard]] const Report<Task, R>& report();
+
+ private:
+  std::unique_ptr<detail::Background<Task, R>> run_;
+};
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+namespace detail {
+
+/// A launched run, whatever its function and its sink are.
+///
+/// The driver's last touch of it is `finish`, with the lock held: who sees it done may destroy it.
+template <class Task, class R>
+class Background {
+ public:
+  Background() = default;
+  Background(const Background&) = delete;
+  Background& operator=(const Background&) = delete;
+  virtual ~Background() = default;
+
+  void cancel() noexcept { stop_.request_stop(); }
+  [[nodiscard]] bool done() const noexcept {
+    const std::scoped_lock lock(mutex_);
+    return done_;
+  }
+  bool wait_for(std::chrono::nanoseconds duration) {
+    // a wait_until that cannot overflow, and of at most a day at a time
+    const Clock::time_point begin = Clock::now();
+    std::unique_lock lock(mutex_);
+    while (!done_) {
+      const std::chrono::nanoseconds left = duration - (Clock::now() - begin);
+      if (left.count() <= 0) break;
+      changed_.wait_for(lock, std::min<std::chrono::nanoseconds>(left, std::chrono::hours{24}));
+    }
+    return done_;
+  }
+  void wait() {
+    if (!done()) help();
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return done_; });
+  }
+  [[nodiscard]] std::exception_ptr take_exception() noexcept { return std::exchange(exception_, nullptr); }
+  [[nodiscard]] const Report<Task, R>& report() const noexcept { return report_; }
+
+  [[nodiscard]] virtual Progress progress() const noexcept = 0;
+
+ protected:
+  virtual void help() noexcept = 0;
+
+  void finish(Report<Task, R> report, std::exception_ptr exception) noexcept {
+    const std::scoped_lock lock(mutex_);
+    report_ = std::move(report);
+    exception_ = std::move(exception);
+    done_ = true;
+    changed_.notify_all();
+  }
+  [[nodiscard]] std::stop_token token() const noexcept { return stop_.get_token(); }
+
+ private:
+  std::stop_source stop_;
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  bool done_ = false;
+  Report<Task, R> report_;
+  std::exception_ptr exception_;
+};
+
+}  // namespace detail
+
+template <class Task, class R>
+Run<Task, R>::~Run() {
+  if (run_ == nullptr) return;
+  run_->cancel();
+  run_->wait();
+}
+
+template <class Task, class R>
+Report<Task, R> Run<Task, R>::wait() {
+  run_->wait();
+  if (const std::exception_ptr exception = run_->take_exception()) std::rethrow_exception(exception);
+  return detail::ReportAccess::share(run_->report());
+}
+
+template <class Task, class R>
+const Report<Task, R>& Run<Task, R>::report() {
+  run_->wait();
+  return run_->report();
+}
+
+}  // namespace taskmgr

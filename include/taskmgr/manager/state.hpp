@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// What a manager is made of, and how a run of it is opened and closed.
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <utility>
+
+#include "../core/options.hpp"
+#include "../core/report.hpp"
+#include "../run/batch.hpp"
+#include "../run/cpus.hpp"
+
+namespace taskmgr::detail {
+
+/// Counts a run of a manager while it lives.
+class Running {
+ public:
+  explicit Running(std::atomic<std::size_t>& runs) noexcept : runs_(&runs) { runs.fetch_add(1); }
+  Running(const Running&) = delete;
+  Running& operator=(const Running&) = delete;
+  ~Running() { end(); }
+
+  /// The last touch of the manager.
+  void end() noexcept {
+    if (runs_ != nullptr) std::exchange(runs_, nullptr)->fetch_sub(1);
+  }
+
+ private:
+  std::atomic<std::size_t>* runs_;
+};
+
+/// The inside of a manager, which stays where it is when the manager is moved.
+template <class F>
+struct ManagerState {
+  ManagerState(F f, Options o) : function(std::move(f)), options(std::move(o)) {}
+
+  F function;
+  Options options;
+  std::size_t workers = 1;
+  Hub::Observers observers;
+  std::shared_ptr<Ticker> ticker;  // as soon as there is an observer
+  std::atomic<std::size_t> runs{0};
+  Workshop workshop;  // last: its threads end before the rest does
+
+  /// For a run of `tasks` tasks.
+  [[nodiscard]] Crew::Terms terms(std::size_t tasks, std::stop_token stop, Clock::time_point began) {
+    const std::size_t seats = std::max<std::size_t>(1, std::min(workers, tasks));
+    return {options, observers, ticker, workshop.watchdog, std::move(stop), seats, began};
+  }
+};
+
+/// How many workers a run has at most.
+[[nodiscard]] inline std::size_t worker_count(const Options& options) {
+  if (options.mode == Mode::serial) return 1;
+  return options.workers != 0 ? options.workers : usable_cpus();
+}
+
+/// Runs a batch whose source may have thrown, from its first event to its last; `thrown` is what is to be rethrown.
+template <class F, class Task, class R, class Sink>
+Report<Task, R> carry_out(Batch<F, Task, R, Sink>& batch, const std::shared_ptr<Store<Task, R>>& store,
+                          const std::exception_ptr& source, std::exception_ptr& thrown) noexcept {
+  if (source != nullptr) batch.thrown().keep(source);
+  batch.open(store->size() + store->duplicates(), store->duplicates());
+  batch.drive();
+  batch.close();
+  thrown = batch.thrown().take();
+  const Progress sum = batch.progress();
+  Report<Task, R> report{store};
+  report.total = sum.total;
+  report.succeeded = sum.succeeded;
+  report.failed = sum.failed;
+  report.cancelled = sum.cancelled;
+  report.duplicates = sum.duplicates;
+  report.retries = sum.retries;
+  report.elapsed = sum.elapsed;
+  return report;
+}
+
+}  // namespace taskmgr::detail

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// Adapters: a function for tasks that are objects of the user's own, and one that looks at the result on the spot.
+
+#include <functional>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+#include "../core/call.hpp"
+
+namespace taskmgr {
+
+namespace detail {
+
+/// The class that all of these pointers to members belong to; nothing if one is no such pointer, or they differ.
+template <class... P>
+struct ClassOfMembers {};
+template <class C, class M>
+struct ClassOfMembers<M C::*> {
+  using taskmgr_task = C;
+};
+template <class C, class M, class... Rest>
+  requires std::is_same_v<typename ClassOfMembers<Rest...>::taskmgr_task, C>
+struct ClassOfMembers<M C::*, Rest...> {
+  using taskmgr_task = C;
+};
+
+/// `f` of what the projections make of a task: one projection gives a value, or a tuple that is unpacked where `f` wants it
+/// so; several give an argument each.
+template <class F, class... P>
+class WithArgs : public ClassOfMembers<P...> {
+ public:
+  WithArgs(F f, P... projections) : f_(std::move(f)), projections_(std::move(projections)...) {}
+
+  template <class Task>
+    requires(std::is_invocable_v<const P&, const Task&> && ...)
+  decltype(auto) operator()(Context& context, const Task& task) const {
+    return std::apply(
+        [&](const auto&... projection) -> decltype(auto) {
+          if constexpr (sizeof...(P) == 1) {
+            // a projection to a member refers to it; one to a value keeps it for the call
+            const auto& value = (std::invoke(projection, task), ...);
+            require_callable<F, std::remove_cvref_t<decltype(value)>>();
+            return call(f_, context, value);
+          } else {
+            const std::tuple<std::invoke_result_t<const P&, const Task&>...> values{std::invoke(projection, task)...};
+            return call_unpacked(context, values);
+          }
+        },
+        projections_);
+  }
+
+ private:
+  template <class Values>
+  decltype(auto) call_unpacked(Context& context, const Values& values) const {
+    return std::apply(
+        [&](const auto&... value) -> decltype(auto) {
+          if constexpr (std::is_invocable_v<const F&, const decltype(value)&...>) {
+            return std::invoke(f_, value...);
+          } else {
+            static_assert(std::is_invocable_v<const F&, Context&, const decltype(value)&...>,
+                          "taskmgr: with_args: the function does not take what the projections give");
+            return std::invoke(f_, context, value...);
+          }
+        },
+        values);
+  }
+
+  F f_;
+  std::tuple<P...> projections_;
+};
+
+/// `g(task, f(task))`, called where `f` ran.
+template <class F, class G>
+class WithResult {
+ public:
+  WithResult(F f, G g) : f_(std::move(f)), g_(std::move(g)) {}
+
+  template <class Task>
+    requires CallableWith<F, Task>
+  decltype(auto) operator()(Context& context, const Task& task) const {
+    if constexpr (std::is_void_v<CallResult<F, Task>>) {
+      call(f_, context, task);
+      static_assert(std::is_invocable_v<const G&, const Task&>,
+                    "taskmgr: with_result: the function gives nothing, so the second takes the task alone");
+      return std::invoke(g_, task);
+    } else {
+      static_assert(std::is_invocable_v<const G&, const Task&, CallResult<F, Task>>,
+                    "taskmgr: with_result: the second function takes the task and the result");
+      return std::invoke(g_, task, call(f_, context, task));
+    }
+  }
+
+ private:
+  F f_;
+  G g_;
+};
+
+template <NamesItsTask F, class G>
+struct Signature<WithResult<F, G>> : ParameterList<typename F::taskmgr_task> {};
+template <class F, class G>
+struct Signature<WithResult<F, G>> : Signature<F> {};
+
+}  // namespace detail
+
+/// A function for tasks that are objects of the user's own: `f` is called with what the projections make of the task.
+///
+///     with_args(area, &Job::width, &Job::height)                                          // area(job.width, job.height)
+///     with_args(area, [](const Job& job) { return std::tuple{job.width, job.height}; })   // the same
+///
+/// `f` may take a `Context&` first. What a projection throws is the task's error.
+template <class F, class... P>
+  requires(sizeof...(P) > 0)
+[[nodiscard]] auto with_args(F f, P... projections) {
+  return detail::WithArgs<F, P...>{std::move(f), std::move(projections)...};
+}
+
+/// A function whose result is `g(task, f(task))`, called where `f` ran; what `g` throws is the task's error too.
+template <class F, class G>
+[[nodiscard]] auto with_result(F f, G g) {
+  return detail::WithResult<F, G>{std::move(f), std::move(g)};
+}
+
+}  // namespace taskmgr

@@ -1,0 +1,502 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// What the workers of one run share, whatever its mode: seats, counters, the stop, the retries, the events.
+///
+/// Here is the one place that counts, the one that decides on a retry, and the one that tells observers.
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <limits>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <stop_token>
+#include <string_view>
+#include <thread>
+#include <utility>
+
+#include "../core/context.hpp"
+#include "../core/error.hpp"
+#include "../core/event.hpp"
+#include "../core/options.hpp"
+#include "hub.hpp"
+#include "retry_queue.hpp"
+#include "share.hpp"
+#include "ticker.hpp"
+#include "watchdog.hpp"
+
+namespace taskmgr::detail {
+
+using Clock = std::chrono::steady_clock;
+
+/// A counter with one writer at a time; anybody may read.
+class Count {
+ public:
+  void add(std::size_t n) noexcept { n_.store(n_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed); }
+  [[nodiscard]] std::size_t get() const noexcept { return n_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<std::size_t> n_{0};
+};
+
+/// A worker's place in a run: at most one thread sits in it at a time, and only that thread writes.
+struct alignas(64) Seat {
+  Share share;
+  Count started, succeeded, failed, cancelled, retries;
+  Context context;
+  Watchdog::Alarm alarm;
+  std::size_t number = 0;
+  std::thread::id host{};  // who sat here last; the next three are guarded by the pool's lock
+  bool taken = false;
+  bool barred = false;  // its `on_worker_start` threw
+};
+
+/// Why an attempt has no value.
+struct Failure {
+  TaskError::Kind kind;
+  std::exception_ptr exception;
+};
+
+/// What is to become of a task whose attempt failed.
+struct Ruling {
+  enum class Verdict { fail, retry, cancel } verdict;
+  std::chrono::nanoseconds delay;  // before the retry
+};
+
+/// The workers of one run and what they share.
+///
+/// Every run has one *driver*: a thread that works like the others, waits for the last task and for retries that fall due,
+/// and ends the run. Helpers come and go. A run is settled when every task has its outcome.
+///
+/// Thread safety: any number of threads may call, but for `open` and `close`, the driver's.
+class Crew : public Ear {
+ public:
+  struct Terms {
+    const Options& options;
+    const Hub::Observers& observers;
+    std::shared_ptr<Ticker> ticker;  // null: nobody listens
+    Watchdog& watchdog;
+    std::stop_token stop;
+    std::size_t seats;
+    Clock::time_point began;
+  };
+
+  explicit Crew(Terms terms);
+  Crew(const Crew&) = delete;
+  Crew& operator=(const Crew&) = delete;
+  virtual ~Crew() = default;
+
+  // --- the run
+
+  /// Tells that the run has begun, of `total` tasks (0: unknown).
+  void open(std::size_t total, std::size_t duplicates) noexcept;
+  /// Tells that it has ended; nobody else is in the crew any more.
+  void close() noexcept;
+
+  /// No new attempt is begun from now on. A cancel (the tasks see it) goes before a halt (they do not).
+  void halt() noexcept { stop(Stop::halted); }
+  void cancel() noexcept { stop(Stop::cancelled); }
+  [[nodiscard]] bool stopping() const noexcept { return stop_.load(std::memory_order_relaxed) != Stop::no; }
+
+  [[nodiscard]] Progress progress() const noexcept;
+  [[nodiscard]] FirstException& thrown() noexcept { return thrown_; }
+
+  // --- helpers: all of it under the lock of the pool, but for `help`
+
+  /// Is there something to do, and a seat free?
+  [[nodiscard]] bool wants_help() const noexcept;
+  /// There is something to do for a newcomer.
+  [[nodiscard]] virtual bool has_work() const noexcept = 0;
+  [[nodiscard]] RetryQueue::TimePoint next_due() const noexcept { return retries_.next_due(); }
+  [[nodiscard]] bool has_seat() const noexcept;
+  [[nodiscard]] Seat& sit_down() noexcept;
+  void stand_up(Seat& seat) noexcept { seat.taken = false; }
+  std::size_t helpers = 0;
+
+  /// Works until there is nothing to take.
+  void help(Seat& seat) noexcept;
+
+  // --- what a task says
+
+  void heard_progress(const Context& from, double done, double total) override;
+  void heard_log(const Context& from, Level level, std::string_view message) override;
+  [[nodiscard]] bool listens(EventKind kind) const noexcept override { return hub_.wants(kind); }
+
+ protected:
+  /// Takes tasks and runs or cancels them until there is nothing to take; publishes what it has settled.
+  virtual void work(Seat& seat) noexcept = 0;
+
+  /// Calls `on_worker_start` if this thread is new on the seat. If that throws: false, and the seat is barred.
+  [[nodiscard]] bool ready(Seat& seat) noexcept;
+
+  [[nodiscard]] const Options& options() const noexcept { return options_; }
+  [[nodiscard]] std::span<Seat> seats() const noexcept { return {seats_.get(), seat_count_}; }
+
+  // --- settling
+
+  void expect(std::size_t tasks) noexcept { unsettled_.fetch_add(tasks, std::memory_order_relaxed); }
+  /// `tasks` have their outcomes, which the driver may read from now on.
+  void publish(std::size_t tasks) noexcept;
+  [[nodiscard]] bool settled() const noexcept { return unsettled_.load(std::memory_order_acquire) == 0; }
+
+  /// The driver: until all is settled, or there may be something to do, or there are `news`.
+  template <class News>
+  void rest(const News& news) noexcept;
+  void rest() noexcept {
+    rest([] { return false; });
+  }
+  void wake_driver() noexcept;
+  void wake_resting_driver() noexcept {
+    if (resting_.load()) wake_driver();  // in one order with the news: see `rest`
+  }
+  /// Until `due`, or a stop: then false.
+  [[nodiscard]] bool pause_until(Clock::time_point due) noexcept;
+
+  // --- one attempt
+
+  /// Tells that an attempt begins, and counts it.
+  void began(Seat& seat, std::uint64_t number, int attempt, const void* task, Clock::time_point now) noexcept;
+  /// What becomes of a task whose attempt `attempt` failed. May replace the failure by what the predicate threw.
+  [[nodiscard]] Ruling judge(Failure& failure, int attempt) noexcept;
+  /// A task has failed for good, or succeeded: looks whether the run is to be halted.
+  void note_failure(bool after_success = false) noexcept;
+  [[nodiscard]] bool watches_ratio() const noexcept { return options_.halt.failure_ratio > 0; }
+
+  struct About {  // what an event of a task says besides its kind
+    const Seat* seat = nullptr;
+    std::uint64_t number = 0;
+    int attempt = 0;
+    const void* task = nullptr;
+    const TaskError* error = nullptr;
+    std::chrono::nanoseconds duration{0};
+    std::chrono::nanoseconds delay{0};
+  };
+  void tell(EventKind kind, const About& about) noexcept;
+
+  /// The driver: one more duplicate was found.
+  void note_duplicate(std::uint64_t number, const void* task) noexcept {
+    duplicates_.add(1);
+    tell(EventKind::task_duplicate, {.number = number, .task = task});
+  }
+
+  /// Attempts are measured.
+  [[nodiscard]] bool measures() const noexcept { return measures_; }
+  [[nodiscard]] bool tells_tasks() const noexcept { return hub_.wants_tasks(); }
+  [[nodiscard]] const std::stop_token& token() const noexcept { return token_; }
+  [[nodiscard]] Watchdog& watchdog() noexcept { return watchdog_; }
+  [[nodiscard]] RetryQueue& retries() noexcept { return retries_; }
+  [[nodiscard]] const RetryQueue& retries() const noexcept { return retries_; }
+  [[nodiscard]] Hub& hub() noexcept { return hub_; }
+
+  /// How a task is written; the derived class knows its type.
+  TaskWriter writer = nullptr;
+
+ private:
+  enum class Stop : int { no, halted, cancelled };
+  void stop(Stop how) noexcept;
+  [[nodiscard]] Event event(EventKind kind) const noexcept;
+  [[nodiscard]] Event event_of(const Context& from, EventKind kind) const noexcept;
+  [[nodiscard]] double uniform() noexcept;
+
+  const Options& options_;
+  Hub hub_;
+  std::shared_ptr<Ticker> ticker_;
+  std::optional<Ticker::Registration> ticking_;
+  Watchdog& watchdog_;
+  std::unique_ptr<Seat[]> seats_;
+  std::size_t seat_count_;
+  FirstException thrown_;
+  RetryQueue retries_;
+  const std::uint64_t batch_;
+  const Clock::time_point began_;
+  std::size_t total_ = 0;
+  Count duplicates_;
+  bool measures_;
+  std::atomic<std::uint64_t> random_;
+  std::atomic<std::size_t> failures_{0};
+  std::atomic<std::size_t> finished_{0};  // kept only where a failure ratio is watched
+
+  alignas(64) std::atomic<Stop> stop_{Stop::no};
+  alignas(64) std::atomic<std::size_t> unsettled_{0};
+  std::mutex mutex_;  // of the driver's rest; never held while anything of the user's is called
+  std::condition_variable changed_;
+  bool woken_ = false;
+  std::atomic<bool> resting_{false};
+
+  struct OnStop {
+    Crew* crew;
+    void operator()() const noexcept { crew->cancel(); }
+  };
+  std::stop_token token_;
+  std::optional<std::stop_callback<OnStop>> on_stop_;  // last: it may call as soon as it stands
+};
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+/// Tells the processor that this is a short wait.
+inline void relax() noexcept {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
+inline std::uint64_t next_batch() noexcept {
+  static std::atomic<std::uint64_t> last{0};
+  return last.fetch_add(1, std::memory_order_relaxed) + 1;
+}
+
+inline Crew::Crew(Terms terms)
+    : options_(terms.options),
+      hub_(terms.observers),
+      ticker_(std::move(terms.ticker)),
+      watchdog_(terms.watchdog),
+      seats_(std::make_unique<Seat[]>(terms.seats)),
+      seat_count_(terms.seats),
+      batch_(next_batch()),
+      began_(terms.began),
+      measures_(terms.options.timings || hub_.wants_tasks()),
+      random_(static_cast<std::uint64_t>(began_.time_since_epoch().count()) + batch_),
+      token_(std::move(terms.stop)) {
+  for (std::size_t k = 0; k < seat_count_; ++k) {
+    seats_[k].number = k;
+    ContextAccess::bind(seats_[k].context, k, this, token_);
+  }
+  if (token_.stop_possible()) on_stop_.emplace(token_, OnStop{this});
+}
+
+inline void Crew::open(std::size_t total, std::size_t duplicates) noexcept {
+  total_ = total;
+  duplicates_.add(duplicates);
+  if (hub_.empty()) return;
+  if (hub_.wants(EventKind::batch_started)) {
+    Event started = event(EventKind::batch_started);
+    started.progress.total = total;
+    hub_.tell(started, thrown_);
+  }
+  if (ticker_ == nullptr) return;
+  try {
+    ticking_.emplace(ticker_->add([this] { hub_.tick(progress(), thrown_); }));
+  } catch (...) {
+    thrown_.keep(std::current_exception());  // no memory for ticks
+  }
+}
+
+inline void Crew::close() noexcept {
+  ticking_.reset();
+  on_stop_.reset();
+  if (!hub_.wants(EventKind::batch_finished)) return;
+  Event finished = event(EventKind::batch_finished);
+  finished.progress = progress();
+  finished.duration = finished.progress.elapsed;
+  hub_.tell(finished, thrown_);
+}
+
+inline void Crew::stop(Stop how) noexcept {
+  Stop now = stop_.load(std::memory_order_relaxed);
+  while (now < how && !stop_.compare_exchange_weak(now, how, std::memory_order_relaxed)) {
+  }
+  wake_driver();
+}
+
+inline Progress Crew::progress() const noexcept {
+  Progress sum;
+  sum.total = total_;
+  sum.duplicates = duplicates_.get();
+  for (const Seat& seat : seats()) {
+    sum.started += seat.started.get();
+    sum.succeeded += seat.succeeded.get();
+    sum.failed += seat.failed.get();
+    sum.cancelled += seat.cancelled.get();
+    sum.retries += seat.retries.get();
+  }
+  sum.elapsed = Clock::now() - began_;
+  return sum;
+}
+
+inline bool Crew::has_seat() const noexcept {
+  for (const Seat& seat : seats()) {
+    if (!seat.taken && !seat.barred) return true;
+  }
+  return false;
+}
+
+inline bool Crew::wants_help() const noexcept { return has_work() && has_seat(); }
+
+inline Seat& Crew::sit_down() noexcept {
+  const std::thread::id self = std::this_thread::get_id();
+  Seat* best = nullptr;
+  for (Seat& seat : seats()) {
+    if (seat.taken || seat.barred) continue;
+    // the seat that this thread has made ready, else one that nobody has, else whichever
+    if (best == nullptr || seat.host == self || (seat.host == std::thread::id{} && best->host != self)) best = &seat;
+    if (best->host == self) break;
+  }
+  best->taken = true;
+  return *best;
+}
+
+inline void Crew::help(Seat& seat) noexcept {
+  if (ready(seat)) work(seat);
+}
+
+inline bool Crew::ready(Seat& seat) noexcept {
+  const std::thread::id self = std::this_thread::get_id();
+  if (seat.host == self) return true;
+  seat.host = self;
+  if (!options_.on_worker_start) return true;
+  try {
+    options_.on_worker_start(seat.number);
+    return true;
+  } catch (...) {
+    thrown_.keep(std::current_exception());
+    seat.barred = true;
+    return false;
+  }
+}
+
+inline void Crew::publish(std::size_t tasks) noexcept {
+  if (tasks == 0) return;
+  if (unsettled_.fetch_sub(tasks, std::memory_order_acq_rel) == tasks) wake_driver();
+}
+
+inline void Crew::wake_driver() noexcept {
+  {
+    const std::scoped_lock lock(mutex_);
+    woken_ = true;
+  }
+  changed_.notify_all();
+}
+
+template <class News>
+void Crew::rest(const News& news) noexcept {
+  // The others are often just about to finish, and to be put to sleep and woken takes longer than that: look a few times,
+  // for one or two microseconds in all.
+  for (int look = 0; look < 40; ++look) {
+    if (settled() || news()) return;
+    relax();
+  }
+  std::unique_lock lock(mutex_);
+  // Who has news stores them, then looks whether the driver rests; the driver says so, then looks for news. Both in the
+  // one order of sequentially consistent operations, so one of the two sees the other.
+  resting_.store(true);
+  const auto awake = [&] { return woken_ || settled() || news(); };
+  const RetryQueue::TimePoint due = retries_.next_due();
+  if (due == RetryQueue::never) changed_.wait(lock, awake);
+  else changed_.wait_until(lock, due, awake);
+  resting_.store(false, std::memory_order_relaxed);
+  woken_ = false;
+}
+
+inline bool Crew::pause_until(Clock::time_point due) noexcept {
+  std::unique_lock lock(mutex_);
+  changed_.wait_until(lock, due, [this] { return stopping(); });
+  return !stopping();
+}
+
+inline void Crew::began(Seat& seat, std::uint64_t number, int attempt, const void* task, Clock::time_point now) noexcept {
+  if (attempt == 1) seat.started.add(1);
+  else seat.retries.add(1);
+  if (!hub_.wants(EventKind::task_started)) return;
+  Event started = event(EventKind::task_started);
+  started.time = now;
+  started.task = number;
+  started.worker = seat.number;
+  started.attempt = attempt;
+  started.subject = task;
+  started.writer = writer;
+  hub_.tell(started, thrown_);
+}
+
+inline Ruling Crew::judge(Failure& failure, int attempt) noexcept {
+  using Verdict = Ruling::Verdict;
+  const Stop stop = stop_.load(std::memory_order_relaxed);
+  if (stop == Stop::cancelled && failure.kind == TaskError::Kind::exception && is_a<Cancelled>(failure.exception)) {
+    return {Verdict::cancel, {}};
+  }
+  if (stop != Stop::no || attempt > options_.retry.max_retries) return {Verdict::fail, {}};
+  try {
+    if (!options_.retry.on(failure.exception, attempt)) return {Verdict::fail, {}};
+  } catch (...) {
+    failure = {TaskError::Kind::exception, std::current_exception()};
+    return {Verdict::fail, {}};
+  }
+  return {Verdict::retry, options_.retry.delay(attempt, uniform())};
+}
+
+inline void Crew::note_failure(bool after_success) noexcept {
+  constexpr std::size_t enough = 20;  // finished tasks, before their ratio says anything
+  const Halt& halt_at = options_.halt;
+  const std::size_t failures = after_success ? failures_.load(std::memory_order_relaxed)
+                                             : failures_.fetch_add(1, std::memory_order_relaxed) + 1;
+  if (!after_success && halt_at.failures != 0 && failures >= halt_at.failures) halt();
+  if (!watches_ratio()) return;
+  const std::size_t finished = finished_.fetch_add(1, std::memory_order_relaxed) + 1;
+  if (finished >= enough && static_cast<double>(failures) >= halt_at.failure_ratio * static_cast<double>(finished)) halt();
+}
+
+inline Event Crew::event(EventKind kind) const noexcept {
+  Event event;
+  event.kind = kind;
+  event.manager = options_.name;
+  event.batch = batch_;
+  event.time = Clock::now();
+  return event;
+}
+
+inline void Crew::tell(EventKind kind, const About& about) noexcept {
+  if (!hub_.wants(kind)) return;
+  Event said = event(kind);
+  said.task = about.number;
+  said.worker = about.seat != nullptr ? about.seat->number : 0;
+  said.attempt = about.attempt;
+  said.duration = about.duration;
+  said.delay = about.delay;
+  said.error = about.error;
+  said.subject = about.task;
+  said.writer = writer;
+  hub_.tell(said, thrown_);
+}
+
+inline Event Crew::event_of(const Context& from, EventKind kind) const noexcept {
+  Event said = event(kind);
+  said.task = from.number();
+  said.worker = from.worker();
+  said.attempt = from.attempt();
+  said.subject = ContextAccess::subject(from);
+  said.writer = writer;
+  return said;
+}
+
+inline void Crew::heard_progress(const Context& from, double done, double total) {
+  Event said = event_of(from, EventKind::task_progress);
+  said.done = done;
+  said.of = total;
+  hub_.tell(said, thrown_);
+}
+
+inline void Crew::heard_log(const Context& from, Level level, std::string_view message) {
+  Event said = event_of(from, EventKind::task_log);
+  said.level = level;
+  said.message = message;
+  hub_.tell(said, thrown_);
+}
+
+/// A random number in [0, 1), by splitmix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
+inline double Crew::uniform() noexcept {
+  std::uint64_t z = random_.fetch_add(0x9E3779B97F4A7C15U, std::memory_order_relaxed);
+  z = (z ^ (z >> 30U)) * 0xBF58476D1CE4E5B9U;
+  z = (z ^ (z >> 27U)) * 0x94D049BB133111EBU;
+  z ^= z >> 31U;
+  return static_cast<double>(z >> 11U) * 0x1.0p-53;
+}
+
+}  // namespace taskmgr::detail

@@ -1,0 +1,455 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// A run over tasks that come one after the other: at most a window of them at a time is pulled and not yet handed out.
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <ranges>
+#include <span>
+#include <stop_token>
+#include <thread>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "../core/outcome.hpp"
+#include "../core/store.hpp"
+#include "attempt.hpp"
+#include "batch.hpp"
+#include "pace.hpp"
+
+namespace taskmgr::detail {
+
+/// What one who walks a stream sees of the run behind it, whatever its function and source are.
+template <class Task, class R>
+class AnyFlow {
+ public:
+  AnyFlow() = default;
+  AnyFlow(const AnyFlow&) = delete;
+  AnyFlow& operator=(const AnyFlow&) = delete;
+  virtual ~AnyFlow() = default;
+
+  /// The next outcome, or null at the end. The one before is given up. Throws, once, at the end, what the source, an
+  /// observer or a worker's start threw.
+  [[nodiscard]] virtual Outcome<Task, R>* next() = 0;
+};
+
+/// A task on its way through a stream, with its outcome; used again for another task once nobody looks at it.
+template <class Task, class R>
+struct Passage {
+  std::optional<Task> task;
+  std::optional<Slot<R>> slot;
+  std::shared_ptr<const TaskError> error;
+  std::chrono::nanoseconds duration{0};
+  std::uint64_t number = 0;    // in the source
+  std::uint64_t sequence = 0;  // among those that are no duplicates
+  std::size_t hash = 0;
+};
+
+/// A queue of at most so many numbers, which never allocates again.
+class Ring {
+ public:
+  explicit Ring(std::size_t capacity) : items_(capacity) {}
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
+  [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
+  void push(std::size_t item) noexcept {
+    items_[(first_ + size_) % items_.size()] = item;
+    ++size_;
+  }
+  [[nodiscard]] std::size_t pop() noexcept {
+    const std::size_t item = items_[first_];
+    first_ = (first_ + 1) % items_.size();
+    --size_;
+    return item;
+  }
+
+ private:
+  std::vector<std::size_t> items_;
+  std::size_t first_ = 0;
+  std::size_t size_ = 0;
+};
+
+/// A run over the tasks of a range, pulled as places come free.
+///
+/// All that touches the source, the duplicates and the order is done by the thread that walks the stream, the driver; the
+/// workers see two queues of numbers. Nothing is kept of what has been handed out.
+template <class F, class Task, class R, class Tasks>
+class Flow final : public AnyFlow<Task, R>, public Attempts<Flow<F, Task, R, Tasks>, F, Task, R> {
+  using Base = Attempts<Flow, F, Task, R>;
+  friend Base;
+
+ public:
+  /// Whoever gives a flow up requests stop of `terms.stop` before, so that the tasks that run see it.
+  Flow(Crew::Terms terms, const F& function, Workshop& workshop, Tasks&& tasks, StreamOptions how)
+      : Base(std::move(terms), function),
+        workshop_(workshop),
+        tasks_(std::forward<Tasks>(tasks)),
+        ordered_(how.ordered),
+        alone_(this->options().mode == Mode::serial),
+        window_(how.window != 0 ? how.window : alone_ ? 1 : std::max<std::size_t>(16, 2 * this->seats().size())),
+        widest_(how.window != 0 || alone_ ? window_ : std::max<std::size_t>(1024, 8 * this->seats().size())),
+        shares_duplicates_(Keyed<Task> && this->options().duplicates == Duplicates::share),
+        waiting_(widest_) {
+    passages_.resize(widest_);
+    done_.reserve(widest_);
+    harvest_.reserve(widest_);
+    pulled_now_.reserve(widest_);
+    for (std::size_t id = widest_; id-- > 0;) free_.push_back(id);
+    this->writer = &write_task<Task>;
+    std::size_t total = 0;
+    if constexpr (std::ranges::sized_range<Tasks>) total = static_cast<std::size_t>(std::ranges::size(tasks_));
+    this->open(total, 0);
+  }
+  ~Flow() override;
+
+  [[nodiscard]] Outcome<Task, R>* next() override;
+  [[nodiscard]] bool has_work() const noexcept override;
+
+ private:
+  using Tasks_ = std::remove_reference_t<Tasks>;
+  static constexpr std::size_t npos = HashIndex::npos;
+
+  // --- Home
+  [[nodiscard]] Passage<Task, R>& at(std::size_t id) const noexcept { return *passages_[id]; }
+  [[nodiscard]] const Task& task(std::size_t id) const noexcept { return *at(id).task; }
+  [[nodiscard]] Slot<R>& slot(std::size_t id) noexcept { return *at(id).slot; }
+  [[nodiscard]] std::uint64_t number(std::size_t id) const noexcept { return at(id).number; }
+  const TaskError& fail(std::size_t id, const Failure& failure, int attempts) noexcept;
+  void add_duration(std::size_t id, std::chrono::nanoseconds d) noexcept { at(id).duration += d; }
+  void retry_later(std::size_t id, int attempt, Clock::time_point due);
+  void finished(std::size_t, Seat&) noexcept {}
+
+  // --- the driver
+  void give_up_current() noexcept;
+  void pull();
+  void pull_one();
+  void announce() noexcept;
+  void end();
+  [[nodiscard]] std::size_t next_done();
+  void get_on() noexcept;
+
+  // --- the workers
+  void work(Seat& seat) noexcept override;
+  [[nodiscard]] std::optional<RetryQueue::Waiting> pop_due();
+  [[nodiscard]] std::size_t take(std::span<std::size_t> ids, std::size_t most) noexcept;
+  void pass_on(std::span<const std::size_t> ids) noexcept;
+
+  Workshop& workshop_;
+  Tasks tasks_;
+  std::optional<std::ranges::iterator_t<Tasks_>> at_;
+  const bool ordered_;
+  const bool alone_;
+  std::size_t window_;
+  const std::size_t widest_;
+  bool offered_ = false;
+  bool over_ = false;  // nothing more is pulled
+  std::uint64_t numbered_ = 0;
+  std::uint64_t pulled_ = 0;
+  std::uint64_t handed_out_ = 0;
+  HashIndex index_;  // of what was pulled and not handed out
+  std::vector<std::size_t> free_;
+  std::vector<std::size_t> pulled_now_;
+  std::vector<std::size_t> harvest_;        // done, to be handed out from `reaped_` on
+  std::size_t reaped_ = 0;
+  std::deque<std::size_t> in_order_;        // by sequence, from the one to be handed out next; npos: not done yet
+  std::size_t current_id_ = npos;
+  std::optional<Outcome<Task, R>> current_;
+  bool ended_ = false;
+  bool taken_ = false;  // what the source shows was taken
+  const bool shares_duplicates_;
+  std::atomic<std::thread::id> driver_{};  // while it works
+
+  std::vector<std::shared_ptr<Passage<Task, R>>> passages_;  // by id; an entry changes only while its id is free
+
+  std::mutex queues_;
+  Ring waiting_;
+  std::vector<std::size_t> done_;
+  std::atomic<std::size_t> waiting_count_{0};
+  std::atomic<std::size_t> done_count_{0};
+  std::atomic<std::int64_t> per_task_{-1};  // ns
+};
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+template <class F, class Task, class R, class Tasks>
+Flow<F, Task, R, Tasks>::~Flow() {
+  this->cancel();
+  over_ = true;
+  current_.reset();
+  if (offered_) workshop_.pool.withdraw(*this);
+  if (!this->settled()) work(this->seats()[0]);  // what nobody had begun is cancelled
+  if (!ended_) this->close();
+}
+
+template <class F, class Task, class R, class Tasks>
+Outcome<Task, R>* Flow<F, Task, R, Tasks>::next() {
+  give_up_current();
+  for (;;) {
+    if (pulled_ - handed_out_ <= window_ / 2) pull();
+    if (const std::size_t id = next_done(); id != npos) {
+      Passage<Task, R>& done = at(id);
+      current_id_ = id;
+      current_.emplace(*done.task, *done.slot, done.error.get(), done.duration, passages_[id]);
+      return &*current_;
+    }
+    if (pulled_ == handed_out_) {
+      if (!over_) continue;
+      end();
+      return nullptr;
+    }
+    get_on();
+  }
+}
+
+template <class F, class Task, class R, class Tasks>
+void Flow<F, Task, R, Tasks>::end() {
+  if (std::exchange(ended_, true)) return;
+  if (offered_) workshop_.pool.withdraw(*this);
+  offered_ = false;
+  this->close();
+  if (const std::exception_ptr thrown = this->thrown().take()) std::rethrow_exception(thrown);
+}
+
+template <class F, class Task, class R, class Tasks>
+void Flow<F, Task, R, Tasks>::give_up_current() noexcept {
+  if (current_id_ == npos) return;
+  const std::size_t id = std::exchange(current_id_, npos);
+  current_.reset();
+  ++handed_out_;
+  std::shared_ptr<Passage<Task, R>>& passage = passages_[id];
+  if (shares_duplicates_) {
+    index_.erase(passage->hash, id, [this](std::size_t other) { return at(other).hash; });
+  }
+  // An outcome that was copied lives on with its passage. Taking and leaving a share, an atomic operation each, orders what
+  // another thread has read through such a copy before the passage is used again.
+  const bool copied = std::shared_ptr<Passage<Task, R>>(passage).use_count() != 2;
+  if (copied) passage.reset();
+  free_.push_back(id);  // there is room: it held all ids before
+}
+
+/// Fills the window, unless outcomes turn up meanwhile, and lets the workers know.
+template <class F, class Task, class R, class Tasks>
+void Flow<F, Task, R, Tasks>::pull() {
+  constexpr std::size_t together = 64;  // tasks that workers are told of at a time, while they have others to do
+  if (over_) return;
+  try {
+    while (!over_ && !this->stopping() && pulled_ - handed_out_ < window_) {
+      if (!at_) at_.emplace(std::ranges::begin(tasks_));
+      else if (std::exchange(taken_, false)) ++*at_;  // not sooner: it may have to wait for its source
+      over_ = *at_ == std::ranges::end(tasks_);
+      if (!over_) pull_one();
+      const std::size_t waiting = waiting_count_.load(std::memory_order_relaxed);
+      if (waiting == 0 || pulled_now_.size() >= together) announce();
+      if (waiting >= this->seats().size() && done_count_.load(std::memory_order_relaxed) != 0) break;
+    }
+  } catch (...) {
+    this->thrown().keep(std::current_exception());
+    over_ = true;
+  }
+  if (this->stopping()) over_ = true;
+  announce();
+}
+
+/// Lets the workers have what was pulled.
+template <class F, class Task, class R, class Tasks>
+void Flow<F, Task, R, Tasks>::announce() noexcept {
+  const std::size_t count = pulled_now_.size();
+  if (count == 0) return;
+  this->expect(count);
+  {
+    const std::scoped_lock lock(queues_);
+    for (const std::size_t id : pulled_now_) waiting_.push(id);
+    waiting_count_.store(waiting_.size(), std::memory_order_relaxed);
+  }
+  pulled_now_.clear();
+  if (alone_) return;
+  const std::int64_t per_task = per_task_.load(std::memory_order_relaxed);
+  const bool call = per_task < 0 || per_task * static_cast<std::int64_t>(count) > worth_a_call;
+  if (offered_) {
+    workshop_.pool.call_for(*this, call);
+  } else {
+    offered_ = true;
+    workshop_.pool.offer(*this, call);
+  }
+}
+
+/// Takes the next task from the source, unless it is a duplicate. If this throws, the task counts as never taken.
+template <class F, class Task, class R, class Tasks>
+void Flow<F, Task, R, Tasks>::pull_one() {
+  const std::size_t id = free_.back();
+  if (passages_[id] == nullptr) passages_[id] = std::make_shared<Passage<Task, R>>();
+  Passage<Task, R>& passage = *passages_[id];
+  if constexpr (gives_away<Tasks>) passage.task.emplace(std::ranges::iter_move(*at_));
+  else passage.task.emplace(**at_);
+  const std::uint64_t number = numbered_;
+  taken_ = true;
+  if constexpr (Keyed<Task>) {
+    if (shares_duplicates_) {
+      const hash<Task> hash_of{};
+      passage.hash = hash_of(*passage.task);
+      index_.make_room(widest_, [this](std::size_t other) { return at(other).hash; });
+      const auto same = [&](std::size_t other) { return equal(*at(other).task, *passage.task); };
+      if (const std::size_t first = index_.find_or_insert(passage.hash, id, same); first != npos) {
+        ++numbered_;
+        this->note_duplicate(number, &*at(first).task);
+        return;
+      }
+    }
+  }
+  passage.slot.emplace();
+  passage.error.reset();
+  passage.duration = std::chrono::nanoseconds{0};
+  passage.number = number;
+  passage.sequence = pulled_;
+  free_.pop_back();
+  pulled_now_.push_back(id);
+  if (ordered_) in_order_.push_back(npos);
+  ++pulled_;
+  ++numbered_;
+}
+
+/// A task that is done and whose turn it is; `npos` if there is none at the moment.
+template <class F, class Task, class R, class Tasks>
+std::size_t Flow<F, Task, R, Tasks>::next_done() {
+  if (reaped_ == harvest_.size() && done_count_.load(std::memory_order_relaxed) != 0) {
+    harvest_.clear();
+    reaped_ = 0;
+    const std::scoped_lock lock(queues_);
+    std::swap(harvest_, done_);
+    done_count_.store(0, std::memory_order_relaxed);
+  }
+  if (!ordered_) return reaped_ != harvest_.size() ? harvest_[reaped_++] : npos;
+  for (; reaped_ != harvest_.size(); ++reaped_) {
+    in_order_[static_cast<std::size_t>(at(harvest_[reaped_]).sequence - handed_out_)] = harvest_[reaped_];
+  }
+  if (in_order_.empty() || in_order_.front() == npos) return npos;
+  const std::size_t id = in_order_.front();
+  in_order_.pop_front();
+  return id;
+}
+
+/// Nothing is done: the driver works, or waits.
+template <class F, class Task, class R, class Tasks>
+void Flow<F, Task, R, Tasks>::get_on() noexcept {
+  const std::int64_t per_task = per_task_.load(std::memory_order_relaxed);
+  if (window_ < widest_ && per_task >= 0 && per_task < Pace::goal.count()) window_ = std::min(2 * window_, widest_);
+  driver_.store(std::this_thread::get_id(), std::memory_order_relaxed);
+  bool worked = false;
+  if (alone_) {
+    Seat& seat = this->seats()[0];
+    if (!this->ready(seat)) this->halt();
+    work(seat);
+    worked = true;
+  } else {
+    worked = workshop_.pool.join_in(*this);
+    if (workshop_.pool.abandoned(*this)) {  // no worker could be made ready: nothing is run
+      this->halt();
+      work(this->seats()[0]);
+      worked = true;
+    }
+  }
+  driver_.store(std::thread::id{}, std::memory_order_relaxed);
+  if (!worked) this->rest([this] { return done_count_.load() != 0; });
+}
+
+template <class F, class Task, class R, class Tasks>
+bool Flow<F, Task, R, Tasks>::has_work() const noexcept {
+  if (waiting_count_.load(std::memory_order_relaxed) != 0) return true;
+  const RetryQueue::TimePoint due = this->next_due();
+  return due != RetryQueue::never && (this->stopping() || due <= Clock::now());
+}
+
+template <class F, class Task, class R, class Tasks>
+void Flow<F, Task, R, Tasks>::work(Seat& seat) noexcept {
+  Pace pace{this->options().chunk};
+  std::array<std::size_t, Pace::longest_stride> ids{};
+  std::size_t since = 0;  // tasks since the clock was last read
+  Clock::time_point read = Clock::now();
+  const bool driver = driver_.load(std::memory_order_relaxed) == std::this_thread::get_id();
+  for (;;) {
+    std::size_t settled = 0;
+    const auto settle = [&](std::size_t id, int attempt) {
+      if (this->stopping()) this->cancel_task(id, attempt - 1, seat);
+      else if (this->run(id, attempt, seat) == Step::waiting) return;
+      ids[settled++] = id;  // never ahead of those that are still to be run
+    };
+    std::size_t count = 0;
+    if (const auto due = pop_due()) {
+      settle(due->id, due->attempt);
+      count = 1;
+    } else {
+      count = take(ids, pace.stride());
+      if (count == 0) return;
+      for (std::size_t k = 0; k < count; ++k) settle(ids[k], 1);
+    }
+    pass_on({ids.data(), settled});
+    since += count;
+    if (since >= pace.chunk()) {
+      const Clock::time_point now = Clock::now();
+      pace.measured(since, now - read);
+      per_task_.store(pace.per_task().count(), std::memory_order_relaxed);
+      read = now;
+      since = 0;
+    }
+    if (driver && done_count_.load(std::memory_order_relaxed) != 0) return;  // it has outcomes to hand out
+  }
+}
+
+template <class F, class Task, class R, class Tasks>
+std::optional<RetryQueue::Waiting> Flow<F, Task, R, Tasks>::pop_due() {
+  if (this->next_due() == RetryQueue::never) return std::nullopt;
+  return this->retries().pop(this->stopping() ? RetryQueue::never : Clock::now());
+}
+
+template <class F, class Task, class R, class Tasks>
+std::size_t Flow<F, Task, R, Tasks>::take(std::span<std::size_t> ids, std::size_t most) noexcept {
+  const std::scoped_lock lock(queues_);
+  std::size_t count = 0;
+  for (; count < most && !waiting_.empty(); ++count) ids[count] = waiting_.pop();
+  waiting_count_.store(waiting_.size(), std::memory_order_relaxed);
+  return count;
+}
+
+template <class F, class Task, class R, class Tasks>
+void Flow<F, Task, R, Tasks>::pass_on(std::span<const std::size_t> ids) noexcept {
+  if (ids.empty()) return;
+  {
+    const std::scoped_lock lock(queues_);
+    done_.insert(done_.end(), ids.begin(), ids.end());  // there is room for all that are in flight
+    done_count_.store(done_.size());
+  }
+  this->publish(ids.size());
+  this->wake_resting_driver();
+}
+
+template <class F, class Task, class R, class Tasks>
+const TaskError& Flow<F, Task, R, Tasks>::fail(std::size_t id, const Failure& failure, int attempts) noexcept {
+  Passage<Task, R>& passage = at(id);
+  try {
+    passage.error = std::make_shared<const TaskError>(failure.kind, failure.exception, attempts);
+  } catch (...) {
+    passage.error = unrecorded_error();
+  }
+  passage.slot->fail(attempts, 0);
+  return *passage.error;
+}
+
+template <class F, class Task, class R, class Tasks>
+void Flow<F, Task, R, Tasks>::retry_later(std::size_t id, int attempt, Clock::time_point due) {
+  if (!this->retries().push(id, attempt, due)) return;
+  this->wake_driver();
+  if (!alone_) workshop_.pool.note_retry();
+}
+
+}  // namespace taskmgr::detail

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// Brings the events of one run to its observers.
+
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "../core/error.hpp"
+#include "../core/event.hpp"
+
+namespace taskmgr::detail {
+
+/// The first exception that the user's own parts of a run threw outside of a task: a sink, an observer, a source.
+///
+/// Thread safety: any number of threads may call.
+class FirstException {
+ public:
+  void keep(std::exception_ptr exception) noexcept {
+    const std::scoped_lock lock(mutex_);
+    if (first_ == nullptr) first_ = std::move(exception);
+  }
+  [[nodiscard]] std::exception_ptr take() noexcept {
+    const std::scoped_lock lock(mutex_);
+    return std::exchange(first_, nullptr);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::exception_ptr first_;
+};
+
+/// The observers of one run, and what each wants. One that throws is not called again in this run.
+///
+/// Thread safety: any number of threads may call. Without observers, `wants` is one load and a bit test.
+class Hub {
+ public:
+  using Observers = std::vector<std::shared_ptr<Observer>>;
+
+  /// Asks each observer what it wants. Throws what `Observer::wants` throws, and `UsageError` if the calling thread is
+  /// inside a call of one of them.
+  explicit Hub(const Observers& observers);
+
+  [[nodiscard]] bool empty() const noexcept { return listeners_.empty(); }
+  [[nodiscard]] bool wants(EventKind kind) const noexcept { return (wanted_ & bit(kind)) != 0; }
+
+  /// Does anybody want events of single attempts, so that each must be announced and measured?
+  [[nodiscard]] bool wants_tasks() const noexcept {
+    return (wanted_ & ~(bit(EventKind::batch_started) | bit(EventKind::batch_finished) |
+                        bit(EventKind::task_duplicate) | bit(EventKind::task_log) | bit(EventKind::task_progress))) != 0;
+  }
+
+  void tell(const Event& event, FirstException& thrown) noexcept;
+  void tick(const Progress& progress, FirstException& thrown) noexcept;
+
+ private:
+  struct Listener {
+    explicit Listener(std::shared_ptr<Observer> who, std::uint32_t what) : observer(std::move(who)), wanted(what) {}
+    std::shared_ptr<Observer> observer;
+    std::uint32_t wanted;
+    std::atomic<bool> threw{false};
+  };
+  static constexpr std::uint32_t bit(EventKind kind) noexcept { return 1U << static_cast<unsigned>(kind); }
+
+  template <class Call>
+  static void call(Listener& listener, FirstException& thrown, Call&& make) noexcept {
+    if (listener.threw.load(std::memory_order_relaxed)) return;
+    try {
+      ObserverAccess::call(*listener.observer, make);
+    } catch (...) {
+      listener.threw.store(true, std::memory_order_relaxed);
+      thrown.keep(std::current_exception());
+    }
+  }
+
+  std::vector<std::unique_ptr<Listener>> listeners_;
+  std::uint32_t wanted_ = 0;
+};
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+inline Hub::Hub(const Observers& observers) {
+  for (const std::shared_ptr<Observer>& observer : observers) {
+    if (ObserverAccess::inside(*observer)) {
+      throw UsageError("taskmgr: an observer cannot start a run that it observes itself from within on_event: "
+                       "start it after the event, or with a manager that this observer does not hang on");
+    }
+    std::uint32_t wanted = 0;
+    for (unsigned kind = 0; kind <= static_cast<unsigned>(EventKind::batch_finished); ++kind) {
+      if (observer->wants(static_cast<EventKind>(kind))) wanted |= 1U << kind;
+    }
+    wanted_ |= wanted;
+    listeners_.push_back(std::make_unique<Listener>(observer, wanted));
+  }
+}
+
+inline void Hub::tell(const Event& event, FirstException& thrown) noexcept {
+  for (const auto& listener : listeners_) {
+    if ((listener->wanted & bit(event.kind)) == 0) continue;
+    call(*listener, thrown, [&](Observer& observer) { observer.on_event(event); });
+  }
+}
+
+inline void Hub::tick(const Progress& progress, FirstException& thrown) noexcept {
+  for (const auto& listener : listeners_) {
+    call(*listener, thrown, [&](Observer& observer) { observer.on_tick(progress); });
+  }
+}
+
+}  // namespace taskmgr::detail

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// Tasks that wait for their next attempt, and hold no worker while they do.
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+namespace taskmgr::detail {
+
+/// A queue by time. It never reads a clock: whoever asks says what time it is.
+///
+/// Thread safety: any number of threads may call. Complexity: O(log n); to see that nothing is due costs one atomic load.
+class RetryQueue {
+ public:
+  using TimePoint = std::chrono::steady_clock::time_point;
+  static constexpr TimePoint never = TimePoint::max();
+
+  struct Waiting {
+    TimePoint due;
+    std::uint64_t order;  // of those due at the same time, first come, first served
+    std::size_t id;
+    int attempt;  // the next one
+  };
+
+  /// Says whether this one is due before all others.
+  bool push(std::size_t id, int attempt, TimePoint due) {
+    const std::scoped_lock lock(mutex_);
+    heap_.push_back({due, pushed_++, id, attempt});
+    std::push_heap(heap_.begin(), heap_.end(), later);
+    const bool earliest = due < next_due();
+    note_next();
+    return earliest;
+  }
+
+  /// One that is due at `now`, the longest due first.
+  [[nodiscard]] std::optional<Waiting> pop(TimePoint now) {
+    if (next_due() > now) return std::nullopt;
+    const std::scoped_lock lock(mutex_);
+    if (heap_.empty() || heap_.front().due > now) return std::nullopt;
+    std::pop_heap(heap_.begin(), heap_.end(), later);
+    const Waiting first = heap_.back();
+    heap_.pop_back();
+    note_next();
+    return first;
+  }
+
+  /// When the next one is due; `never` if none waits.
+  [[nodiscard]] TimePoint next_due() const noexcept { return next_.load(std::memory_order_acquire); }
+
+ private:
+  static bool later(const Waiting& a, const Waiting& b) noexcept {
+    return a.due != b.due ? a.due > b.due : a.order > b.order;
+  }
+  void note_next() noexcept { next_.store(heap_.empty() ? never : heap_.front().due, std::memory_order_release); }
+
+  std::mutex mutex_;
+  std::vector<Waiting> heap_;
+  std::uint64_t pushed_ = 0;
+  std::atomic<TimePoint> next_{never};
+};
+
+}  // namespace taskmgr::detail

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// A manager's threads: they drive runs in the background and help with runs that want it; kept until the manager ends.
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <system_error>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "crew.hpp"
+
+namespace taskmgr::detail {
+
+/// Threads are started when somebody needs one and none is idle, and joined by the destructor. An idle one looks around
+/// every millisecond for a short while after its last work, then sleeps until it is called: so a run of a few
+/// microseconds need not pay for a wake-up, and will all the same be helped should its tasks turn out long.
+///
+/// Thread safety: any number of threads may call.
+class Pool {
+ public:
+  Pool() = default;
+  Pool(const Pool&) = delete;
+  Pool& operator=(const Pool&) = delete;
+  /// No run may be left.
+  ~Pool();
+
+  /// Runs `job` on a thread of its own: false if there is none, nor can one be started.
+  [[nodiscard]] bool post(std::function<void()> job);
+
+  /// From now on threads may help this run. With `call`, one is called at once; else only if none would come by itself.
+  void offer(Crew& crew, bool call);
+
+  /// There is more to do in this run; `call` as above.
+  void call_for(Crew& crew, bool call);
+
+  /// Nobody works on this run, and nobody can: each seat is barred.
+  [[nodiscard]] bool abandoned(const Crew& crew) const;
+
+  /// Nobody joins this run any more, and whoever helped it has left.
+  void withdraw(Crew& crew) noexcept;
+
+  /// The calling thread helps, if there is something to do and a seat free; says whether it did.
+  bool join_in(Crew& crew) noexcept;
+
+  /// A free seat for the calling thread, or null; to be given back.
+  [[nodiscard]] Seat* seat_in(Crew& crew) noexcept;
+  void leave(Crew& crew, Seat& seat) noexcept;
+
+  /// A retry of an offered run falls due before all its others.
+  void note_retry() noexcept;
+
+  [[nodiscard]] std::size_t threads() const {
+    const std::scoped_lock lock(mutex_);
+    return threads_.size();
+  }
+
+ private:
+  static constexpr std::chrono::milliseconds glance{1};
+  static constexpr int glances = 20;
+
+  bool bring_one();  // with the lock held
+  void serve() noexcept;
+  void wait(std::unique_lock<std::mutex>& lock, int& patience);
+  Crew* in_need() const noexcept;
+  void help(std::unique_lock<std::mutex>& lock, Crew& crew) noexcept;
+
+  mutable std::mutex mutex_;
+  std::condition_variable called_;
+  std::condition_variable left_;
+  std::vector<std::thread> threads_;
+  std::deque<std::function<void()>> jobs_;
+  std::vector<Crew*> crews_;
+  std::size_t idle_ = 0;
+  std::size_t glancing_ = 0;  // of the idle, those that will look around by themselves
+  std::size_t notified_ = 0;  // of the idle, those that were called and are not up yet
+  bool timekeeper_ = false;   // one of the idle waits for the next retry
+  bool ending_ = false;
+};
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+inline Pool::~Pool() {
+  {
+    const std::scoped_lock lock(mutex_);
+    ending_ = true;
+  }
+  called_.notify_all();
+  for (std::thread& thread : threads_) thread.join();
+}
+
+inline bool Pool::bring_one() {
+  if (idle_ > notified_) {
+    ++notified_;
+    called_.notify_one();
+    return true;
+  }
+  try {
+    threads_.reserve(threads_.size() + 1);
+    threads_.emplace_back([this] { serve(); });
+    return true;
+  } catch (...) {  // no more threads, or no memory: the run goes on with those it has
+    return false;
+  }
+}
+
+inline bool Pool::post(std::function<void()> job) {
+  const std::scoped_lock lock(mutex_);
+  jobs_.push_back(std::move(job));
+  if (bring_one()) return true;
+  jobs_.pop_back();
+  return false;
+}
+
+inline void Pool::offer(Crew& crew, bool call) {
+  const std::scoped_lock lock(mutex_);
+  crews_.push_back(&crew);
+  if (call || glancing_ == 0) bring_one();
+}
+
+inline void Pool::call_for(Crew& crew, bool call) {
+  const std::scoped_lock lock(mutex_);
+  if ((call || glancing_ == 0) && crew.wants_help()) bring_one();
+}
+
+inline bool Pool::abandoned(const Crew& crew) const {
+  const std::scoped_lock lock(mutex_);
+  return crew.helpers == 0 && !crew.has_seat();
+}
+
+inline void Pool::withdraw(Crew& crew) noexcept {
+  std::unique_lock lock(mutex_);
+  std::erase(crews_, &crew);
+  if (crew.helpers == 0) return;
+  // as in Crew::rest: who is on the way out is out sooner than we could be asleep
+  for (int look = 0; look < 40 && crew.helpers != 0; ++look) {
+    lock.unlock();
+    relax();
+    lock.lock();
+  }
+  left_.wait(lock, [&] { return crew.helpers == 0; });
+}
+
+inline bool Pool::join_in(Crew& crew) noexcept {
+  std::unique_lock lock(mutex_);
+  if (std::find(crews_.begin(), crews_.end(), &crew) == crews_.end() || !crew.wants_help()) return false;
+  help(lock, crew);
+  return true;
+}
+
+inline Seat* Pool::seat_in(Crew& crew) noexcept {
+  const std::scoped_lock lock(mutex_);
+  return crew.has_seat() ? &crew.sit_down() : nullptr;
+}
+
+inline void Pool::leave(Crew& crew, Seat& seat) noexcept {
+  const std::scoped_lock lock(mutex_);
+  crew.stand_up(seat);
+}
+
+inline void Pool::note_retry() noexcept {
+  const std::scoped_lock lock(mutex_);
+  if (idle_ != 0) called_.notify_all();
+}
+
+inline Crew* Pool::in_need() const noexcept {
+  for (Crew* crew : crews_) {
+    if (crew->wants_help()) return crew;
+  }
+  return nullptr;
+}
+
+inline void Pool::help(std::unique_lock<std::mutex>& lock, Crew& crew) noexcept {
+  Seat& seat = crew.sit_down();
+  ++crew.helpers;
+  if (in_need() != nullptr) bring_one();  // whoever called paid for one wake-up; the called call the others
+  lock.unlock();
+  crew.help(seat);
+  lock.lock();
+  crew.stand_up(seat);
+  if (--crew.helpers == 0) left_.notify_all();
+}
+
+inline void Pool::serve() noexcept {
+  std::unique_lock lock(mutex_);
+  int patience = glances;
+  for (;;) {
+    if (!jobs_.empty()) {
+      const std::function<void()> job = std::move(jobs_.front());
+      jobs_.pop_front();
+      lock.unlock();
+      job();
+      lock.lock();
+      patience = glances;
+    } else if (Crew* crew = in_need()) {
+      help(lock, *crew);
+      patience = glances;
+    } else if (ending_) {
+      return;
+    } else {
+      wait(lock, patience);
+    }
+  }
+}
+
+inline void Pool::wait(std::unique_lock<std::mutex>& lock, int& patience) {
+  RetryQueue::TimePoint due = RetryQueue::never;
+  for (const Crew* crew : crews_) due = std::min(due, crew->next_due());
+  ++idle_;
+  if (patience > 0) {
+    --patience;
+    ++glancing_;
+    called_.wait_until(lock, std::min(due, Clock::now() + glance));
+    --glancing_;
+  } else if (due != RetryQueue::never && !timekeeper_) {
+    timekeeper_ = true;
+    called_.wait_until(lock, due);
+    timekeeper_ = false;
+    if (idle_ > 1) called_.notify_one();  // this one may be about to work: another keeps the time
+  } else {
+    called_.wait(lock);
+  }
+  --idle_;
+  if (notified_ != 0) --notified_;
+}
+
+}  // namespace taskmgr::detail

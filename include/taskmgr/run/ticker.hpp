@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// The thread that lets observers look at runs ten times a second.
+
+#include <pthread.h>
+#include <signal.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace taskmgr::detail {
+
+/// Calls functions at a steady pace, all from one thread. The thread is started by the first `add` and ends with the
+/// ticker; while nothing is registered it sleeps without an end. Where it cannot be started there are no ticks and no
+/// error, and the next `add` tries again. All signals of the host are blocked in it.
+///
+/// One function that takes long holds up the others. In a forked child a ticker of the parent has no thread: what is added
+/// to it there goes to the child's own `instance()`.
+///
+/// Thread safety: any number of threads may call.
+class Ticker {
+ public:
+  using Clock = std::chrono::steady_clock;
+  class Registration;
+
+  explicit Ticker(std::chrono::nanoseconds period = std::chrono::milliseconds{100})
+      : beat_(std::make_shared<Beat>(period)) {}
+  Ticker(const Ticker&) = delete;
+  Ticker& operator=(const Ticker&) = delete;
+  ~Ticker();
+
+  /// The ticker of this process, with a period of 100 ms: the same one for all, for as long as somebody keeps it.
+  [[nodiscard]] static std::shared_ptr<Ticker> instance();
+
+  /// Calls `tick` a period from now and then a period after each call began, until the registration ends. It must not
+  /// throw. Throws `std::bad_alloc`. Complexity: O(registrations).
+  [[nodiscard]] Registration add(std::function<void()> tick);
+
+ private:
+  struct Entry {
+    std::function<void()> tick;
+    Clock::time_point due;
+  };
+
+  /// What the thread and the registrations share, so that each may end first.
+  struct Beat {
+    explicit Beat(std::chrono::nanoseconds time) : period(time) {}
+    void run();
+
+    const std::chrono::nanoseconds period;
+    const pid_t process = ::getpid();  // elsewhere nothing here may be locked: who held it may not exist there
+    std::mutex mutex;
+    std::condition_variable woken;
+    std::condition_variable ticked;
+    std::vector<Entry*> entries;  // owned by their registrations
+    Entry* running = nullptr;
+    std::unique_ptr<Entry> orphan;  // its own call ended the registration
+    std::thread::id runner{};
+    Clock::time_point sleeps_until = Clock::time_point::min();  // min: it is awake
+    bool ending = false;
+  };
+
+  struct Process {
+    const pid_t id = ::getpid();
+    std::mutex mutex;
+    std::weak_ptr<Ticker> ticker;
+    const Process* parent = nullptr;  // keeps what was inherited reachable for leak checkers
+  };
+  static Process& this_process();
+
+  [[nodiscard]] bool inherited() const noexcept { return beat_->process != ::getpid(); }
+  void start_thread();
+
+  std::shared_ptr<Beat> beat_;
+  std::thread thread_;  // guarded by the mutex of `beat_`
+};
+
+/// As long as it lives, its function is called. Its end waits for a call that is under way, unless it is that call which
+/// ends it; afterwards the function is not called again. May be ended by any thread that holds nothing which the function
+/// waits for.
+class Ticker::Registration {
+ public:
+  Registration() = default;
+  Registration(Registration&& other) noexcept
+      : beat_(std::exchange(other.beat_, nullptr)), entry_(std::move(other.entry_)), home_(std::move(other.home_)) {}
+  Registration& operator=(Registration&& other) noexcept {
+    Registration old{std::move(*this)};
+    beat_ = std::exchange(other.beat_, nullptr);
+    entry_ = std::move(other.entry_);
+    home_ = std::move(other.home_);
+    return *this;
+  }
+  ~Registration();
+
+ private:
+  friend Ticker;
+  Registration(std::shared_ptr<Beat> beat, std::unique_ptr<Entry> entry) noexcept
+      : beat_(std::move(beat)), entry_(std::move(entry)) {}
+
+  std::shared_ptr<Beat> beat_;
+  std::unique_ptr<Entry> entry_;
+  std::shared_ptr<Ticker> home_;  // in a forked child: the ticker there, which nobody else may keep
+};
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+inline Ticker::Process& Ticker::this_process() {
+  static constinit std::atomic<Process*> current{nullptr};  // never freed: runs may end after main
+  Process* seen = current.load(std::memory_order_acquire);
+  while (seen == nullptr || seen->id != ::getpid()) {
+    auto fresh = std::make_unique<Process>();
+    fresh->parent = seen;
+    if (current.compare_exchange_strong(seen, fresh.get(), std::memory_order_acq_rel)) return *fresh.release();
+  }
+  return *seen;
+}
+
+inline std::shared_ptr<Ticker> Ticker::instance() {
+  Process& process = this_process();
+  const std::scoped_lock lock(process.mutex);
+  std::shared_ptr<Ticker> ticker = process.ticker.lock();
+  if (ticker == nullptr) process.ticker = ticker = std::make_shared<Ticker>();
+  return ticker;
+}
+
+inline Ticker::~Ticker() {
+  if (inherited()) {
+    // The thread is not here, and the system may have given its identity to another: neither join nor detach it. Nor may
+    // the condition variables be destroyed, for which the thread seems to wait.
+    static_cast<void>(new std::pair(std::move(beat_), std::move(thread_)));
+    return;
+  }
+  {
+    const std::scoped_lock lock(beat_->mutex);
+    beat_->ending = true;
+    beat_->sleeps_until = Clock::time_point::min();
+  }
+  beat_->woken.notify_one();
+  if (!thread_.joinable()) return;
+  if (thread_.get_id() == std::this_thread::get_id()) {
+    thread_.detach();  // a tick gave up the last owner
+  } else {
+    thread_.join();
+  }
+}
+
+inline Ticker::Registration Ticker::add(std::function<void()> tick) {
+  if (inherited()) {
+    std::shared_ptr<Ticker> here = instance();
+    Registration registration = here->add(std::move(tick));
+    registration.home_ = std::move(here);
+    return registration;
+  }
+  auto entry = std::make_unique<Entry>();
+  entry->tick = std::move(tick);
+  entry->due = Clock::now() + beat_->period;
+  bool wake = false;
+  {
+    const std::scoped_lock lock(beat_->mutex);
+    beat_->entries.push_back(entry.get());
+    // After a short run the thread still sleeps to what was due then: runs that follow each other need not wake it.
+    wake = beat_->sleeps_until > entry->due;
+    if (wake) beat_->sleeps_until = Clock::time_point::min();
+    if (!thread_.joinable()) start_thread();
+  }
+  if (wake) beat_->woken.notify_one();
+  return Registration{beat_, std::move(entry)};
+}
+
+inline void Ticker::start_thread() {
+  sigset_t all, before;
+  sigfillset(&all);
+  // What a fault of its own code raises must still reach the host's handler, and a profiler shall see it.
+  for (const int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS, SIGPROF}) sigdelset(&all, signal);
+  const bool blocked = ::pthread_sigmask(SIG_SETMASK, &all, &before) == 0;  // the new thread inherits the mask
+  try {
+    thread_ = std::thread{[beat = beat_] { beat->run(); }};
+    ::pthread_setname_np(thread_.native_handle(), "taskmgr-ticker");
+  } catch (const std::exception&) {  // no thread, or no memory for one
+  }
+  if (blocked) ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+inline void Ticker::Beat::run() {
+  std::unique_lock lock(mutex);
+  runner = std::this_thread::get_id();
+  while (!ending) {
+    const auto next =
+        std::min_element(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a->due < b->due; });
+    if (next == entries.end()) {
+      sleeps_until = Clock::time_point::max();
+      woken.wait(lock, [this] { return sleeps_until == Clock::time_point::min(); });
+      continue;
+    }
+    const Clock::time_point now = Clock::now();
+    if (now < (*next)->due) {
+      const Clock::time_point due = sleeps_until = (*next)->due;
+      woken.wait_until(lock, due, [this] { return sleeps_until == Clock::time_point::min(); });
+      sleeps_until = Clock::time_point::min();
+      continue;
+    }
+    running = *next;
+    running->due = now + period;
+    const std::function<void()>& tick = running->tick;
+    lock.unlock();
+    tick();
+    lock.lock();
+    running = nullptr;
+    ticked.notify_all();
+    if (orphan != nullptr) {
+      std::unique_ptr<Entry> over = std::move(orphan);
+      lock.unlock();  // for a destructor that comes back here
+      over.reset();
+      lock.lock();
+    }
+  }
+}
+
+inline Ticker::Registration::~Registration() {
+  if (beat_ == nullptr) return;
+  if (beat_->process != ::getpid()) {
+    static_cast<void>(new std::pair(std::move(beat_), std::move(entry_)));  // see ~Ticker
+    return;
+  }
+  {
+    std::unique_lock lock(beat_->mutex);
+    std::erase(beat_->entries, entry_.get());
+    if (beat_->running == entry_.get()) {
+      if (beat_->runner == std::this_thread::get_id()) {
+        beat_->orphan = std::move(entry_);
+      } else {
+        beat_->ticked.wait(lock, [this] { return beat_->running != entry_.get(); });
+      }
+    }
+  }
+  // Outside of the lock: the destructors of the function and of the ticker may do anything.
+  entry_.reset();
+  beat_.reset();
+}
+
+}  // namespace taskmgr::detail
