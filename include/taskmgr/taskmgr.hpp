@@ -11,6 +11,7 @@
 #include "core/event.hpp"
 #include "core/format.hpp"
 #include "core/hash.hpp"
+#include "core/names.hpp"
 #include "core/options.hpp"
 #include "core/outcome.hpp"
 #include "core/report.hpp"

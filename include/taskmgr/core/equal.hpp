@@ -32,6 +32,10 @@ concept Comparable = comparable<T>();
 /// `a == b` where the type has an `==`, else member by member or element by element: aggregates need no `==`, and may
 /// be in containers, pairs, tuples, optionals and variants. NaN follows `==`: it is equal to nothing.
 ///
+/// Which is meant where it is not plain: an aggregate that only converts to a number or a pointer has no `==`; one that
+/// is also a range is compared by all of its members; a class that is a range, and neither an aggregate nor a container
+/// nor has an `==` (a `std::span`), cannot be compared, for it may hold more than its elements.
+///
 /// Throws what an `==` throws. Thread safety: as reading the values. Complexity: as `==`; of unordered containers whose
 /// elements have no `==`: linear, times the number of elements with the same key.
 template <class T>

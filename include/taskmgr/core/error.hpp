@@ -131,7 +131,11 @@ inline std::string type_name(const std::type_info& type) {
                                                          &std::free};
   if (status != 0 || name == nullptr) return type.name();
   if (type == typeid(std::string)) return "std::string";
-  return name.get();
+  std::string text = name.get();
+  // what std::throw_with_nested makes of a T: libstdc++'s own class around it
+  constexpr std::string_view nested = "std::_Nested_exception<";
+  if (text.starts_with(nested) && text.ends_with('>')) text = text.substr(nested.size(), text.size() - nested.size() - 1);
+  return text;
 }
 
 inline Description describe(const std::exception_ptr& exception) {
@@ -146,7 +150,7 @@ inline Description describe(const std::exception_ptr& exception) {
       std::rethrow_exception(current);
     } catch (const std::exception& error) {
       type = abi::__cxa_current_exception_type();
-      text = error.what();
+      if (const char* const what = error.what()) text = what;
       if (const auto* nested = dynamic_cast<const std::nested_exception*>(&error)) next = nested->nested_ptr();
     } catch (const std::string& thrown) {
       type = &typeid(std::string);

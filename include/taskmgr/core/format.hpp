@@ -15,17 +15,11 @@
 #include <utility>
 #include <vector>
 
-#include "event.hpp"
-#include "options.hpp"
+#include "names.hpp"
 #include "report.hpp"
+#include "task_text.hpp"
 
 namespace taskmgr {
-
-[[nodiscard]] constexpr std::string_view name_of(State state) noexcept;
-[[nodiscard]] constexpr std::string_view name_of(Mode mode) noexcept;
-[[nodiscard]] constexpr std::string_view name_of(Level level) noexcept;
-[[nodiscard]] constexpr std::string_view name_of(EventKind kind) noexcept;
-[[nodiscard]] constexpr std::string_view name_of(TaskError::Kind kind) noexcept;
 
 namespace detail {
 
@@ -39,34 +33,6 @@ template <class Task, class R>
 }  // namespace detail
 
 // ---------------------------------------------------------------------------------------------------------------------
-
-constexpr std::string_view name_of(State state) noexcept {
-  constexpr std::string_view names[] = {"pending", "running", "succeeded", "failed", "cancelled"};
-  return names[static_cast<std::size_t>(state)];
-}
-
-constexpr std::string_view name_of(Mode mode) noexcept {
-  constexpr std::string_view names[] = {"serial", "thread", "process", "coroutine"};
-  return names[static_cast<std::size_t>(mode)];
-}
-
-constexpr std::string_view name_of(Level level) noexcept {
-  constexpr std::string_view names[] = {"debug", "info", "warning", "error"};
-  return names[static_cast<std::size_t>(level)];
-}
-
-constexpr std::string_view name_of(EventKind kind) noexcept {
-  constexpr std::string_view names[] = {"batch_started", "task_started",   "task_retrying", "task_succeeded", "task_failed",
-                                        "task_cancelled", "task_duplicate", "task_progress", "task_log", "batch_finished"};
-  return names[static_cast<std::size_t>(kind)];
-}
-
-constexpr std::string_view name_of(TaskError::Kind kind) noexcept {
-  constexpr std::string_view names[] = {"exception", "timeout", "crash"};
-  return names[static_cast<std::size_t>(kind)];
-}
-
-static_assert(name_of(EventKind::batch_finished) == "batch_finished" && name_of(State::cancelled) == "cancelled");
 
 namespace detail {
 
@@ -95,19 +61,18 @@ std::string text(const Report<Task, R>& report, bool errors) {
   };
   std::vector<Group> groups;
   std::unordered_map<std::string, std::size_t> places;
-  for (const auto& [task, error] : report.error_map()) {
+  const Store<Task, R>& store = ReportAccess::store(report);
+  for (std::size_t slot = 0; slot < store.size(); ++slot) {
+    if (store.slot(slot).state() != State::failed) continue;
+    const TaskError& error = store.errors()[store.slot(slot).error()];
     std::string what = fmt::format("{}: {}", error.type(), error.message());
     const auto [place, is_new] = places.try_emplace(what, groups.size());
-    if (is_new) {
-      std::string first;
-      if constexpr (fmt::is_formattable<Task>::value) first = fmt::format("; first: {}", task);
-      groups.push_back({std::move(what), std::move(first)});
-    }
+    if (is_new) groups.push_back({std::move(what), task_text(store.task(slot), store.number(slot))});
     ++groups[place->second].count;
   }
   std::stable_sort(groups.begin(), groups.end(), [](const Group& a, const Group& b) { return a.count > b.count; });
   for (const Group& group : groups) {
-    line += fmt::format("\n  {} x {}{}", group.count, group.what, group.first);
+    line += fmt::format("\n  {} x {} (first: {})", group.count, group.what, group.first);
   }
   return line;
 }

@@ -41,18 +41,19 @@ std::uint64_t hash_of(const T& value);
 ///
 /// | a value | is hashed by |
 /// | --- | --- |
-/// | for which this template is specialised | that |
-/// | integers, enums, pointers (also to characters: by address), `float` and `double` (`0.0` as `-0.0`) | its bits |
-/// | `std::basic_string`, `std::basic_string_view` with the standard traits | its characters; both types alike |
-/// | pairs, tuples, optionals, variants, C arrays, chrono's durations and time points | its parts |
-/// | for which there is a `std::hash` | that, mixed |
-/// | ranges with `begin()` and `end()` members (multi-pass) | its elements in order |
-/// | unordered containers | its elements, in no order |
-/// | aggregates | its members, at most 32: see `detail::Aggregate` for which |
+/// | of a type for which this template is specialised | that |
+/// | an integer, enum, pointer (to characters, too: the address), `float` or `double` | its bits; `-0.0` as `0.0` |
+/// | a `std::basic_string` or `std::basic_string_view` with standard traits | its characters; both types alike |
+/// | a pair, tuple, optional, variant, C array, duration or time point | its parts |
+/// | of a type that has a `std::hash` | that, mixed |
+/// | an unordered container | its elements, whatever their order |
+/// | a range with members `begin` and `end`, more than once readable | its elements in order |
+/// | an aggregate of at most 32 members (`detail::Aggregate` says which) | its members |
 ///
-/// Equal values have equal hashes, as long as the `==` of a range compares at least its elements, and that of an
-/// aggregate at least its members, by their own `==`. A type whose `==` takes more for equal (ignores a member, or the
-/// case of letters) needs a hash of its own, as does one with private members:
+/// Parts, elements and members are hashed by this template again. A type may contain itself in a container.
+///
+/// Equal values have equal hashes, as long as an `==` compares all that is hashed. One that takes more for equal
+/// (ignores a member, or the case of letters) needs a hash of its own. So does a class with private members:
 ///
 ///     template <> struct taskmgr::hash<Url> {
 ///       std::size_t operator()(const Url& url) const { return taskmgr::hash<std::string>{}(url.normalised()); }
@@ -60,9 +61,9 @@ std::uint64_t hash_of(const T& value);
 ///
 /// or a `std::hash` in the same way. A specialisation without a call operator switches hashing off for its type.
 ///
-/// All bits of a result are mixed well, also for small integers, but for a specialisation's own. Results are neither
-/// secret (do not count on them against inputs made to collide) nor stable: they may differ between versions of the
-/// library and between machines. Whether values are the same is always decided by equality, never by the hash.
+/// All bits of a result are mixed well, also for small integers; a specialisation's own result is taken as it is.
+/// Results are neither secret (they do not help against inputs made to collide) nor stable (they may differ between
+/// versions of the library and between machines). Whether values are the same is always decided by equality.
 ///
 /// Throws what a user's hash or iterator throws. Thread safety: as reading the value. Complexity: linear in its size.
 template <class T>

@@ -12,49 +12,93 @@
 
 namespace taskmgr::detail {
 
-/// An open-addressing table with linear probing, of positions and a part of their hashes: 8 bytes an entry, at most two
-/// thirds full. It never looks at a key unless 24 further bits of its hash agree.
+/// Hashes of users may be poor: multiplied by 2^64 / golden ratio (Fibonacci hashing), and the 128 bits folded.
+[[nodiscard]] inline std::uint64_t scramble(std::size_t hash) noexcept {
+  __extension__ using Wide = unsigned __int128;
+  const Wide product = static_cast<Wide>(hash) * 0x9E3779B97F4A7C15U;
+  return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64U);
+}
+
+/// An open-addressing table with linear probing, of positions and a part of their hashes, at most two thirds full. It never
+/// looks at a key unless that part of its hash agrees.
 ///
-/// Thread safety: as a container. Complexity: every operation O(1) expected.
-class HashIndex {
+/// An entry is position + 1 in the low bits, hash bits above; 0: empty. The place of an entry comes from the low bits of the
+/// hash, the part that it keeps from the high ones.
+template <class Entry, unsigned PositionBits>
+class HashTable {
  public:
   static constexpr std::size_t npos = static_cast<std::size_t>(-1);
+  static constexpr std::size_t most_positions = (std::size_t{1} << PositionBits) - 1;
 
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
+  [[nodiscard]] std::size_t capacity() const noexcept { return entries_ == nullptr ? 0 : mask_ + 1; }
 
-  /// The position of the key with this hash for which `equals(position)` holds, or `npos`.
+  void allocate(std::size_t capacity) {
+    entries_ = std::make_unique<Entry[]>(capacity);
+    mask_ = capacity - 1;
+    size_ = 0;
+  }
+
+  void prefetch(std::size_t hash) const noexcept { __builtin_prefetch(&entries_[scramble(hash) & mask_], 1); }
+
   template <class Equals>
-  [[nodiscard]] std::size_t find(std::size_t hash, Equals&& equals) const;
+  [[nodiscard]] std::size_t find(std::size_t hash, const Equals& equals) const {
+    if (size_ == 0) return npos;
+    return entry_to_position(entries_[place_of(hash, equals)]);
+  }
 
-  /// The same; where there is none, `position` is kept for that key and `npos` returned. There must be room.
   template <class Equals>
-  std::size_t find_or_insert(std::size_t hash, std::size_t position, Equals&& equals);
+  std::size_t find_or_insert(std::size_t hash, std::size_t position, const Equals& equals) {
+    Entry& entry = entries_[place_of(hash, equals)];
+    if (entry != 0) return entry_to_position(entry);
+    entry = static_cast<Entry>(part_of(scramble(hash)) | (position + 1));
+    ++size_;
+    return npos;
+  }
 
-  /// Forgets the key at `position`, which is in, and has this hash. `hash_of(position)` is asked for some that follow it, and
-  /// must not throw.
   template <class HashOf>
-  void erase(std::size_t hash, std::size_t position, HashOf&& hash_of) noexcept;
+  void erase(std::size_t hash, std::size_t position, const HashOf& hash_of) noexcept {
+    std::size_t gap = place_of(hash, [position](std::size_t other) { return other == position; });
+    // move up what would not be found across the gap (Knuth, TAOCP vol. 3, 6.4, algorithm R)
+    for (std::size_t place = (gap + 1) & mask_; entries_[place] != 0; place = (place + 1) & mask_) {
+      const std::size_t home = scramble(hash_of(entry_to_position(entries_[place]))) & mask_;
+      if (((place - home) & mask_) < ((place - gap) & mask_)) continue;
+      entries_[gap] = entries_[place];
+      gap = place;
+    }
+    entries_[gap] = 0;
+    --size_;
+  }
 
-  /// Makes room for `size` keys; `hash_of(position)` is asked for those that are in already. If it throws, nothing has
-  /// changed.
-  template <class HashOf>
-  void make_room(std::size_t size, HashOf&& hash_of);
-
-  /// Brings the place of a hash into the cache, for many insertions in a row.
-  void prefetch(std::size_t hash) const noexcept {
-    if (entries_ != nullptr) __builtin_prefetch(&entries_[scramble(hash) & mask_], 1);
+  /// Calls `visit(position)` for every key.
+  template <class Visit>
+  void for_each(const Visit& visit) const {
+    for (std::size_t place = 0; place < capacity(); ++place) {
+      if (entries_[place] != 0) visit(entry_to_position(entries_[place]));
+    }
   }
 
  private:
-  using Entry = std::uint64_t;  // position + 1 in the low bits, part of the hash above; 0: empty
-  static constexpr unsigned position_bits = 40;
-  static constexpr Entry position_mask = (Entry{1} << position_bits) - 1;
+  static constexpr Entry position_mask = static_cast<Entry>(most_positions);
 
-  /// Hashes of users may be poor: multiply by 2^64 / golden ratio and fold the 128 bits (Fibonacci hashing).
-  static std::uint64_t scramble(std::size_t hash) noexcept {
-    __extension__ using Wide = unsigned __int128;
-    const Wide product = static_cast<Wide>(hash) * 0x9E3779B97F4A7C15U;
-    return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64U);
+  static std::size_t entry_to_position(Entry entry) noexcept {
+    return static_cast<std::size_t>(entry & position_mask) - 1;  // of an empty one: npos
+  }
+  static std::uint64_t part_of(std::uint64_t mixed) noexcept {
+    constexpr unsigned entry_bits = 8 * sizeof(Entry);
+    return mixed >> (64 - entry_bits) & ~std::uint64_t{position_mask};
+  }
+
+  /// Where the key is, or else the empty entry where it would be.
+  template <class Equals>
+  [[nodiscard]] std::size_t place_of(std::size_t hash, const Equals& equals) const {
+    const std::uint64_t mixed = scramble(hash);
+    const std::uint64_t part = part_of(mixed);
+    for (std::size_t place = mixed & mask_;; place = (place + 1) & mask_) {
+      const Entry entry = entries_[place];
+      if (entry == 0) return place;
+      if ((entry & ~std::uint64_t{position_mask}) == part && equals(entry_to_position(entry))) return place;
+    }
   }
 
   std::unique_ptr<Entry[]> entries_;
@@ -62,66 +106,63 @@ class HashIndex {
   std::size_t size_ = 0;
 };
 
+/// From hashes to positions: with entries of 4 bytes (8 of them hash) up to 16 million positions, of 8 bytes (24 hash)
+/// beyond.
+///
+/// Thread safety: as a container. Complexity: every operation O(1) expected.
+class HashIndex {
+ public:
+  static constexpr std::size_t npos = static_cast<std::size_t>(-1);
+
+  [[nodiscard]] std::size_t size() const noexcept { return wide_ ? large_.size() : small_.size(); }
+
+  /// The position of the key with this hash for which `equals(position)` holds, or `npos`.
+  template <class Equals>
+  [[nodiscard]] std::size_t find(std::size_t hash, const Equals& equals) const {
+    return wide_ ? large_.find(hash, equals) : small_.find(hash, equals);
+  }
+
+  /// The same; where there is none, `position` is kept for that key and `npos` returned. There must be room.
+  template <class Equals>
+  std::size_t find_or_insert(std::size_t hash, std::size_t position, const Equals& equals) {
+    return wide_ ? large_.find_or_insert(hash, position, equals) : small_.find_or_insert(hash, position, equals);
+  }
+
+  /// Forgets the key at `position`, which is in, and has this hash. `hash_of(position)` is asked for some that follow it, and
+  /// must not throw.
+  template <class HashOf>
+  void erase(std::size_t hash, std::size_t position, const HashOf& hash_of) noexcept {
+    wide_ ? large_.erase(hash, position, hash_of) : small_.erase(hash, position, hash_of);
+  }
+
+  /// Makes room for `keys` keys at positions below `positions`; `hash_of(position)` is asked for those that are in already.
+  /// If it throws, nothing has changed.
+  template <class HashOf>
+  void make_room(std::size_t keys, std::size_t positions, const HashOf& hash_of);
+
+  /// Brings the place of a hash into the cache, for many insertions in a row. There must be room for one.
+  void prefetch(std::size_t hash) const noexcept { wide_ ? large_.prefetch(hash) : small_.prefetch(hash); }
+
+ private:
+  HashTable<std::uint32_t, 24> small_;
+  HashTable<std::uint64_t, 40> large_;
+  bool wide_ = false;
+};
+
 // ---------------------------------------------------------------------------------------------------------------------
 
-template <class Equals>
-std::size_t HashIndex::find(std::size_t hash, Equals&& equals) const {
-  if (size_ == 0) return npos;
-  const std::uint64_t mixed = scramble(hash);
-  for (std::size_t place = mixed & mask_;; place = (place + 1) & mask_) {
-    const Entry entry = entries_[place];
-    if (entry == 0) return npos;
-    if ((entry ^ mixed) >> position_bits != 0) continue;
-    const auto position = static_cast<std::size_t>((entry & position_mask) - 1);
-    if (equals(position)) return position;
-  }
-}
-
-template <class Equals>
-std::size_t HashIndex::find_or_insert(std::size_t hash, std::size_t position, Equals&& equals) {
-  const std::uint64_t mixed = scramble(hash);
-  for (std::size_t place = mixed & mask_;; place = (place + 1) & mask_) {
-    const Entry entry = entries_[place];
-    if (entry == 0) {
-      entries_[place] = (mixed & ~position_mask) | (position + 1);
-      ++size_;
-      return npos;
-    }
-    if ((entry ^ mixed) >> position_bits != 0) continue;
-    const auto found = static_cast<std::size_t>((entry & position_mask) - 1);
-    if (equals(found)) return found;
-  }
-}
-
 template <class HashOf>
-void HashIndex::erase(std::size_t hash, std::size_t position, HashOf&& hash_of) noexcept {
-  std::size_t gap = scramble(hash) & mask_;
-  while ((entries_[gap] & position_mask) != position + 1) gap = (gap + 1) & mask_;
-  // move up what would not be found across the gap (Knuth, TAOCP vol. 3, 6.4, algorithm R)
-  for (std::size_t place = (gap + 1) & mask_; entries_[place] != 0; place = (place + 1) & mask_) {
-    const std::size_t home = scramble(hash_of((entries_[place] & position_mask) - 1)) & mask_;
-    if (((place - home) & mask_) < ((place - gap) & mask_)) continue;
-    entries_[gap] = entries_[place];
-    gap = place;
-  }
-  entries_[gap] = 0;
-  --size_;
-}
-
-template <class HashOf>
-void HashIndex::make_room(std::size_t size, HashOf&& hash_of) {
-  const std::size_t wanted = std::bit_ceil(size + size / 2 + 2);
-  if (entries_ != nullptr && wanted <= mask_ + 1) return;
+void HashIndex::make_room(std::size_t keys, std::size_t positions, const HashOf& hash_of) {
+  const bool wide = wide_ || positions >= small_.most_positions;
+  const std::size_t capacity = std::bit_ceil(keys + keys / 2 + 2);
+  if (wide == wide_ && capacity <= (wide_ ? large_.capacity() : small_.capacity())) return;
   HashIndex larger;
-  larger.entries_ = std::make_unique<Entry[]>(wanted);
-  larger.mask_ = wanted - 1;
-  if (size_ != 0) {
-    for (std::size_t place = 0; place <= mask_; ++place) {
-      if (entries_[place] == 0) continue;
-      const auto position = static_cast<std::size_t>((entries_[place] & position_mask) - 1);
-      larger.find_or_insert(hash_of(position), position, [](std::size_t) { return false; });
-    }
-  }
+  larger.wide_ = wide;
+  wide ? larger.large_.allocate(capacity) : larger.small_.allocate(capacity);
+  const auto move_over = [&](std::size_t position) {
+    larger.find_or_insert(hash_of(position), position, [](std::size_t) { return false; });
+  };
+  wide_ ? large_.for_each(move_over) : small_.for_each(move_over);
   *this = std::move(larger);
 }
 

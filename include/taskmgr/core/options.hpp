@@ -4,6 +4,7 @@
 /// \file
 /// How a manager runs its tasks: one aggregate, checked once, at construction.
 
+#include <charconv>
 #include <chrono>
 #include <cstddef>
 #include <functional>
@@ -79,9 +80,15 @@ namespace detail {
   throw std::invalid_argument(std::string("taskmgr: Options::") + member + " " + rule + ", but is " + value);
 }
 
+/// The shortest text that stands for this number alone: 1.0000001 is not rounded to 1.
+inline std::string exact(double value) {
+  char text[32];
+  return {text, std::to_chars(text, text + sizeof text, value).ptr};
+}
+
 inline void validate(const Halt& halt) {
   if (!(halt.failure_ratio >= 0.0 && halt.failure_ratio <= 1.0)) {  // so written, NaN is refused as well
-    refuse("halt.failure_ratio", std::to_string(halt.failure_ratio), "must be in [0, 1]");
+    refuse("halt.failure_ratio", exact(halt.failure_ratio), "must be in [0, 1]");
   }
 }
 
@@ -90,9 +97,9 @@ inline void validate(const Retry& retry) {
   if (retry.max_retries < 0) refuse("retry.max_retries", std::to_string(retry.max_retries), "must not be negative");
   if (retry.base_delay.count() < 0) refuse("retry.base_delay", nanoseconds(retry.base_delay), "must not be negative");
   if (retry.max_delay.count() < 0) refuse("retry.max_delay", nanoseconds(retry.max_delay), "must not be negative");
-  if (!(retry.multiplier >= 1.0)) refuse("retry.multiplier", std::to_string(retry.multiplier), "must be at least 1");
+  if (!(retry.multiplier >= 1.0)) refuse("retry.multiplier", exact(retry.multiplier), "must be at least 1");
   if (!(retry.jitter >= 0.0 && retry.jitter <= 1.0)) {
-    refuse("retry.jitter", std::to_string(retry.jitter), "must be in [0, 1]");
+    refuse("retry.jitter", exact(retry.jitter), "must be in [0, 1]");
   }
 }
 

@@ -308,6 +308,10 @@ struct ReportAccess {
   static Report<Task, R> share(const Report<Task, R>& report) {
     return report;
   }
+  template <class Task, class R>
+  static const Store<Task, R>& store(const Report<Task, R>& report) noexcept {
+    return *report.store_;
+  }
 };
 
 }  // namespace detail

@@ -135,7 +135,7 @@ class Store {
 
   /// Copies what is nothing but bytes in one piece; says whether it did.
   template <class Tasks>
-  bool copy_whole(const Tasks& tasks);
+  bool copy_whole(Tasks& tasks);
 
   /// Looks for each of the tasks [first, last) among those kept; the new ones move up to them. Returns what a hash or an
   /// equality threw; the tasks before that one are kept or known as duplicates.
@@ -199,15 +199,14 @@ template <class Task, class R>
 void Store<Task, R>::make_room(std::size_t tasks) {
   constexpr std::size_t trusted = std::size_t{1} << 24U;  // a source may be large and yet have few distinct tasks
   if constexpr (requires { tasks_.reserve(tasks); }) tasks_.reserve(shared_ ? std::min(tasks, trusted) : tasks);
-  if (shared_) index_.make_room(std::min(tasks, trusted), [](std::size_t) { return std::size_t{0}; });
+  if (shared_) index_.make_room(std::min(tasks, trusted), std::min(tasks, trusted), [](std::size_t) { return std::size_t{0}; });
 }
 
 template <class Task, class R>
 template <class Tasks>
-bool Store<Task, R>::copy_whole([[maybe_unused]] const Tasks& tasks) {
-  if constexpr (std::ranges::contiguous_range<const Tasks> && std::ranges::sized_range<const Tasks> &&
-                std::is_same_v<TaskList, std::vector<Task>> && std::is_trivially_copyable_v<Task> &&
-                std::is_same_v<std::ranges::range_value_t<const Tasks>, Task>) {
+bool Store<Task, R>::copy_whole([[maybe_unused]] Tasks& tasks) {
+  if constexpr (std::ranges::contiguous_range<Tasks> && std::ranges::sized_range<Tasks> &&
+                std::is_same_v<TaskList, std::vector<Task>> && std::is_trivially_copyable_v<Task>) {
     if (shared_) return false;
     const Task* const first = std::ranges::data(tasks);
     tasks_.assign(first, first + std::ranges::size(tasks));
@@ -222,7 +221,7 @@ std::exception_ptr Store<Task, R>::keep_distinct(std::size_t first, std::size_t 
   if constexpr (Keyed<Task>) {
     try {
       const hash<Task> hash_of{};
-      index_.make_room(kept_ + (last - first), [&](std::size_t slot) { return hash_of(tasks_[slot]); });
+      index_.make_room(kept_ + (last - first), kept_ + (last - first), [&](std::size_t slot) { return hash_of(tasks_[slot]); });
       while (first < last) {
         const std::size_t count = std::min(ahead, last - first);
         std::size_t hashes[ahead];
@@ -298,7 +297,7 @@ auto Store<Task, R>::index_of(State state) const -> const KeyIndex& {
     const hash<Task> hash_of{};
     std::size_t counted = 0;
     for (std::size_t slot = 0; slot < size(); ++slot) counted += slots_[slot].state() == state ? 1U : 0U;
-    made.index.make_room(counted, [](std::size_t) { return std::size_t{0}; });
+    made.index.make_room(counted, size(), [](std::size_t) { return std::size_t{0}; });
     for (std::size_t slot = size(); slot-- > 0;) {  // backwards: the last occurrence is the one that stays
       if (slots_[slot].state() != state) continue;
       const Task& task = tasks_[slot];

@@ -52,10 +52,15 @@ struct ManagerState {
   std::atomic<std::size_t> runs{0};
   Workshop workshop;  // last: its threads end before the rest does
 
-  /// For a run of `tasks` tasks.
-  [[nodiscard]] Crew::Terms terms(std::size_t tasks, std::stop_token stop, Clock::time_point began) {
+  /// For a run of at most `tasks` tasks; `total` and `duplicates` of the source, as far as they are known.
+  [[nodiscard]] Crew::Terms terms(std::size_t tasks, std::size_t total, std::size_t duplicates, std::stop_token stop,
+                                  Clock::time_point began) {
     const std::size_t seats = std::max<std::size_t>(1, std::min(workers, tasks));
-    return {options, observers, ticker, workshop.watchdog, std::move(stop), seats, began};
+    return {options, observers, ticker, workshop.watchdog, std::move(stop), seats, began, total, duplicates};
+  }
+  template <class Task, class R>
+  [[nodiscard]] Crew::Terms terms(const Store<Task, R>& store, std::stop_token stop, Clock::time_point began) {
+    return terms(store.size(), store.size() + store.duplicates(), store.duplicates(), std::move(stop), began);
   }
 };
 
@@ -70,11 +75,12 @@ template <class F, class Task, class R, class Sink>
 Report<Task, R> carry_out(Batch<F, Task, R, Sink>& batch, const std::shared_ptr<Store<Task, R>>& store,
                           const std::exception_ptr& source, std::exception_ptr& thrown) noexcept {
   if (source != nullptr) batch.thrown().keep(source);
-  batch.open(store->size() + store->duplicates(), store->duplicates());
+  batch.open();
   batch.drive();
   batch.close();
   thrown = batch.thrown().take();
   const Progress sum = batch.progress();
+  batch.remember(sum.elapsed);
   Report<Task, R> report{store};
   report.total = sum.total;
   report.succeeded = sum.succeeded;

@@ -168,7 +168,7 @@ class Launched final : public Background<Task, R> {
         store_(std::move(store)),
         source_(std::move(source)),
         sink_(std::move(sink)),
-        batch_(manager.terms(store_->size(), this->token(), began), manager.function, *store_, manager.workshop, &sink_),
+        batch_(manager.terms(*store_, this->token(), began), manager.function, *store_, manager.workshop, &sink_),
         with_outer_(std::move(stop), Cancel{this}) {}
 
   /// Once, on whichever thread. Afterwards this object may be gone.
@@ -209,7 +209,7 @@ class Streamed final : public AnyFlow<Task, R> {
  public:
   Streamed(ManagerState<F>& manager, Tasks&& tasks, StreamOptions how, std::stop_token stop)
       : running_(manager.runs),
-        flow_(manager.terms(manager.workers, stopper_.get_token(), Clock::now()), manager.function, manager.workshop,
+        flow_(manager.terms(manager.workers, size_of(tasks), 0, stopper_.get_token(), Clock::now()), manager.function, manager.workshop,
               std::forward<Tasks>(tasks), how),
         with_outer_(std::move(stop), Cancel{this}) {}
   ~Streamed() override { stopper_.request_stop(); }
@@ -217,6 +217,10 @@ class Streamed final : public AnyFlow<Task, R> {
   [[nodiscard]] Outcome<Task, R>* next() override { return flow_.next(); }
 
  private:
+  static std::size_t size_of([[maybe_unused]] Tasks& tasks) {
+    if constexpr (std::ranges::sized_range<Tasks>) return static_cast<std::size_t>(std::ranges::size(tasks));
+    else return 0;
+  }
   struct Cancel {
     Streamed* stream;
     void operator()() const noexcept { stream->stopper_.request_stop(); }
@@ -277,7 +281,7 @@ auto TaskManager<F>::start(Tasks&& tasks, Sink&& sink, std::stop_token stop) con
   const auto store = std::make_shared<detail::Store<Task, R>>();
   const std::exception_ptr source =
       store->fill(std::forward<Tasks>(tasks), state_->options.duplicates == Duplicates::share);
-  detail::Batch<F, Task, R, Callee> batch{state_->terms(store->size(), std::move(stop), began), state_->function, *store,
+  detail::Batch<F, Task, R, Callee> batch{state_->terms(*store, std::move(stop), began), state_->function, *store,
                                           state_->workshop, &sink};
   std::exception_ptr thrown;
   Report<Task, R> report = detail::carry_out(batch, store, source, thrown);

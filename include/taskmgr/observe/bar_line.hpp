@@ -61,14 +61,38 @@ struct BarState {
   return progress.succeeded + progress.failed;
 }
 
-/// The bar in at most `columns` columns, at least 4; its label takes `label_columns`, padded or cut, so that bars below each
-/// other are in line.
+/// What of a bar is shown in at most `columns` columns, at least 4; its label takes `label_columns`, padded or cut, so that
+/// bars below each other are in line.
 ///
 ///     resize  63% ━━━━━━━━━━━━╸───────  630/1000  0:12 <0:07  52.1/s  2 failed  5 retries
 ///
 /// What does not fit is left out, in this order: retries, cancelled, rate, elapsed time, done/total, time left, the bar
 /// itself, failures, label. The percentage stays.
-[[nodiscard]] std::string bar_line(const BarState& state, std::size_t columns, std::size_t label_columns, Looks looks);
+class BarLine {
+ public:
+  BarLine(const BarState& state, std::size_t columns, std::size_t label_columns, Looks looks);
+
+  /// Those of the drawn part, which takes what is left by the others; 0: it is left out.
+  [[nodiscard]] std::size_t bar_columns() const noexcept { return parts_[bar].columns; }
+
+  /// The drawn part at most so long.
+  [[nodiscard]] std::string text(std::size_t most_bar_columns = 1000) const;
+
+ private:
+  enum Place { label, percent, spin, bar, count, elapsed, left, rate, failed, cancelled, retries, places };
+  struct Part {
+    std::string text{};
+    std::string_view shade{};
+    std::size_t gap = 2;      // before it
+    std::size_t columns = 0;  // 0: not shown
+  };
+  void append_bar(std::string& out, std::size_t columns) const;
+
+  std::array<Part, places> parts_{};
+  Looks looks_;
+  bool over_;  // the run is
+  double done_;  // of 1
+};
 
 /// The same where nothing can be drawn: "resize: 63% 630/1000, 0:12, 0:07 left, 52.1/s, 2 failed, 5 retries".
 [[nodiscard]] std::string plain_line(const BarState& state);
@@ -131,7 +155,8 @@ inline BarWords::BarWords(const BarState& state) {
   if (known && !state.finished) {
     const std::size_t settled = progress.finished();
     const auto remaining = static_cast<double>(progress.total > settled ? progress.total - settled : 0);
-    const double seconds = state.rate > 0 ? std::ceil(remaining / state.rate) : remaining > 0 ? 1e9 : 0;
+    // Rounded up: what is left is never "0:00".
+    const double seconds = state.rate > 0 ? std::ceil(remaining / state.rate - 0.01) : remaining > 0 ? 1e9 : 0;
     constexpr double longest = 100.0 * 86400;  // beyond, it is no estimate
     left = seconds < longest ? clock_text(std::chrono::nanoseconds{static_cast<std::int64_t>(seconds * 1e9)}) : "-:--";
   }
@@ -158,107 +183,99 @@ inline void append_colored(std::string& out, std::string_view text, std::string_
   if (colored) out += color::none;
 }
 
-/// The drawn part: `columns` of it, at least 3.
-inline void append_bar(std::string& out, const BarState& state, std::size_t columns, Looks looks) {
-  const Progress& progress = state.progress;
-  const auto done = static_cast<double>(std::min(done_of(progress), progress.total));
-  const std::string_view shade = !state.finished                            ? color::cyan
-                                 : progress.failed + progress.cancelled > 0 ? color::yellow
-                                                                            : color::green;
-  const std::size_t cells = looks.blocks ? columns : columns - 2;
-  const auto halves = static_cast<std::size_t>(done * 2 * static_cast<double>(cells) / static_cast<double>(progress.total));
-  std::string filled;
-  std::string empty;
-  std::size_t used = halves / 2;
-  for (std::size_t i = 0; i < used; ++i) filled += looks.blocks ? "━" : "=";
-  if (used < cells && (looks.blocks ? halves % 2 == 1 : done > 0)) {
-    filled += looks.blocks ? "╸" : ">";
-    ++used;
-  }
-  for (; used < cells; ++used) empty += looks.blocks ? "─" : " ";
-  if (!looks.blocks) out += '[';
-  append_colored(out, filled, shade, looks);
-  append_colored(out, empty, looks.blocks ? color::gray : std::string_view{}, looks);
-  if (!looks.blocks) out += ']';
-}
-
 [[nodiscard]] inline std::string_view spinner(std::size_t frame, Looks looks) noexcept {
   static constexpr std::array<std::string_view, 10> dots{"⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"};
   static constexpr std::array<std::string_view, 4> lines{"|", "/", "-", "\\"};
   return looks.blocks ? dots[frame % dots.size()] : lines[frame % lines.size()];
 }
 
-inline std::string bar_line(const BarState& state, std::size_t columns, std::size_t label_columns, Looks looks) {
+inline BarLine::BarLine(const BarState& state, std::size_t columns, std::size_t label_columns, Looks looks)
+    : looks_(looks), over_(state.finished), done_(0) {
+  constexpr std::size_t least_label = 4;
   constexpr std::size_t least_bar = 6;
   constexpr std::size_t most_bar = 40;
+  const Progress& progress = state.progress;
+  const bool known = progress.total > 0;
+  if (known) done_ = std::min(1.0, static_cast<double>(done_of(progress)) / static_cast<double>(progress.total));
+
   BarWords words{state};
-  const bool known = !words.percent.empty();
   const auto pad_left = [](std::string& text, std::size_t width) {
     if (!text.empty() && text.size() < width) text.insert(0, width - text.size(), ' ');
   };
-  pad_left(words.percent, 4);  // columns that keep their place while the numbers in them change
+  pad_left(words.percent, 4);  // so that what follows keeps its place while numbers grow
   pad_left(words.elapsed, 4);
   pad_left(words.rate, 6);
   if (!words.left.empty()) {
     words.left.insert(0, 1, '<');
     if (words.left.size() < words.elapsed.size() + 1) words.left.resize(words.elapsed.size() + 1, ' ');
   }
-
-  enum Place { label, percent, spin, bar, count, elapsed, left, rate, failed, cancelled, retries, places };
-  struct Part {
-    std::string_view text{};
-    std::string_view shade{};
-    std::size_t gap = 2;
-    std::size_t columns = 0;  // 0: not shown
-  };
-  std::array<Part, places> parts{};
-  parts[percent] = {words.percent, {}, 1};
-  parts[spin] = {known || state.finished ? std::string_view{} : spinner(state.frame, looks), color::cyan, 1};
-  parts[count] = {words.count, {}, known ? std::size_t{2} : std::size_t{1}};
-  parts[elapsed] = {words.elapsed};
-  parts[left] = {words.left, {}, 1};
-  parts[rate] = {words.rate};
-  parts[failed] = {words.failed, color::red};
-  parts[cancelled] = {words.cancelled, color::yellow};
-  parts[retries] = {words.retries, color::yellow};
+  parts_[label] = {state.label, {}, 1};
+  parts_[percent] = {std::move(words.percent), {}, 1};
+  if (!known && !over_) parts_[spin] = {std::string{spinner(state.frame, looks)}, color::cyan, 1};
+  parts_[bar] = {{}, !over_                                  ? color::cyan
+                     : progress.failed + progress.cancelled > 0 ? color::yellow
+                                                                : color::green, 1};
+  parts_[count] = {std::move(words.count), {}, known ? std::size_t{2} : std::size_t{1}};
+  parts_[elapsed] = {std::move(words.elapsed)};
+  parts_[left] = {std::move(words.left), {}, 1};
+  parts_[rate] = {std::move(words.rate)};
+  parts_[failed] = {std::move(words.failed), color::red};
+  parts_[cancelled] = {std::move(words.cancelled), color::yellow};
+  parts_[retries] = {std::move(words.retries), color::yellow};
 
   // The most important first: each that still fits is shown.
   std::size_t free = columns + 1;  // the first has no gap before it
   for (const Place place : {percent, spin, label, failed, bar, left, count, elapsed, rate, cancelled, retries}) {
-    Part& part = parts[place];
+    Part& part = parts_[place];
     std::size_t needs = columns_of(part.text);
     if (place == label) {
-      constexpr std::size_t least_label = 4;
-      part.gap = 1;
       needs = std::min(label_columns, free > part.gap ? free - part.gap : 0);
       if (needs < std::min(label_columns, least_label)) needs = 0;
     } else if (place == bar) {
-      part.gap = 1;
       needs = known ? least_bar : 0;
     }
     if (needs == 0 || needs + part.gap > free) continue;
     part.columns = needs;
     free -= needs + part.gap;
   }
-  if (parts[bar].columns > 0) parts[bar].columns += std::min(free, most_bar - least_bar);
+  if (parts_[bar].columns > 0) parts_[bar].columns += std::min(free, most_bar - least_bar);
+}
 
+inline std::string BarLine::text(std::size_t most_bar_columns) const {
   std::string out;
   for (std::size_t place = 0; place < places; ++place) {
-    const Part& part = parts[place];
+    const Part& part = parts_[place];
     if (part.columns == 0) continue;
     if (!out.empty()) out.append(part.gap, ' ');
     if (place == bar) {
-      append_bar(out, state, part.columns, looks);
+      append_bar(out, std::min(part.columns, most_bar_columns));
     } else if (place == label) {
-      const std::string shown = cut_to(state.label, part.columns, looks.utf8);
+      const std::string shown = cut_to(part.text, part.columns, looks_.utf8);
       out += shown;
       out.append(part.columns - columns_of(shown), ' ');
     } else {
-      append_colored(out, part.text, part.shade, looks);
+      append_colored(out, part.text, part.shade, looks_);
     }
   }
-  out.erase(out.find_last_not_of(' ') + 1);
-  return out;
+  return out.erase(out.find_last_not_of(' ') + 1);
+}
+
+inline void BarLine::append_bar(std::string& out, std::size_t columns) const {
+  const std::size_t cells = looks_.blocks ? columns : columns - 2;
+  const auto halves = static_cast<std::size_t>(done_ * 2 * static_cast<double>(cells));
+  std::string filled;
+  std::string empty;
+  std::size_t used = halves / 2;
+  for (std::size_t i = 0; i < used; ++i) filled += looks_.blocks ? "━" : "=";
+  if (used < cells && (looks_.blocks ? halves % 2 == 1 : done_ > 0)) {
+    filled += looks_.blocks ? "╸" : ">";
+    ++used;
+  }
+  for (; used < cells; ++used) empty += looks_.blocks ? "─" : " ";
+  if (!looks_.blocks) out += '[';
+  append_colored(out, filled, parts_[bar].shade, looks_);
+  append_colored(out, empty, looks_.blocks ? color::gray : std::string_view{}, looks_);
+  if (!looks_.blocks) out += ']';
 }
 
 inline std::string plain_line(const BarState& state) {

@@ -68,6 +68,7 @@ class Screen {
     BarState state{};
     bool shown = false;
     bool fresh = false;  // updated since the last redraw
+    bool late = false;   // not updated between the last two: nobody waits for it
   };
   /// A terminal on which there are bars.
   struct Device {
@@ -153,26 +154,30 @@ inline Screen::Layout::Layout(const Device& device, int fd, std::string_view lab
 /// The bars, drawn from the line of the cursor on, and the cursor back there. What was below is erased.
 inline std::string Screen::drawing(Device& device, int fd) {
   const Layout layout{device, fd, {}};
-  std::size_t shown = 0;
+  std::vector<BarLine> bars;
   for (Line& line : device.lines) {
-    line.fresh = false;
-    shown += line.shown ? 1 : 0;
+    line.late = !std::exchange(line.fresh, false);
+    if (line.shown) bars.emplace_back(line.state, layout.columns, layout.label_columns, line.looks);
   }
-  const std::size_t drawn = shown > layout.rows ? layout.rows - 1 : shown;
+  const std::size_t shown = bars.size();
+  if (shown > layout.rows) bars.erase(bars.begin() + static_cast<std::ptrdiff_t>(layout.rows - 1), bars.end());
+  std::size_t bar_columns = layout.columns;  // that of the shortest, for all
+  for (const BarLine& bar : bars) {
+    if (bar.bar_columns() > 0) bar_columns = std::min(bar_columns, bar.bar_columns());
+  }
   std::string out = "\r";
   std::size_t rows = 0;
   const auto next_row = [&] {
     if (rows++ > 0) out += "\x1b[K\r\n";
   };
-  for (const Line& line : device.lines) {
-    if (!line.shown || rows == drawn) continue;
+  for (const BarLine& bar : bars) {
     next_row();
-    out += bar_line(line.state, layout.columns, layout.label_columns, line.looks);
+    out += bar.text(bar_columns);
   }
-  if (drawn < shown) {
+  if (bars.size() < shown) {
     next_row();
     std::string more = "and ";
-    append_number(more, shown - drawn);
+    append_number(more, shown - bars.size());
     more += " more";
     out += cut_to(more, layout.columns, false);
   }
@@ -213,8 +218,9 @@ inline void Screen::update(Bar bar, BarState state) {
       line.state = std::move(state);
       line.shown = true;
       line.fresh = true;
+      line.late = false;
     }
-    all = all && (line.fresh || !line.shown);
+    all = all && (line.fresh || line.late || !line.shown);
   }
   if (!again && !all) return;
   if (!has_room(fd) || !in_foreground(fd)) return;
@@ -232,7 +238,7 @@ inline void Screen::close(Bar bar, const std::optional<BarState>& last) {
   std::string out;
   if (last) {
     const Layout layout{*device, line.fd, last->label};
-    out = '\r' + bar_line(*last, layout.columns, layout.label_columns, line.looks) + "\x1b[K\r\n";
+    out = '\r' + BarLine{*last, layout.columns, layout.label_columns, line.looks}.text() + "\x1b[K\r\n";
   }
   if (left_ || !in_foreground(line.fd)) {
     device->rows = 0;

@@ -19,10 +19,10 @@
 #include <utility>
 
 #include "../core/report.hpp"
+#include "../core/task_text.hpp"
 #include "attempt.hpp"
 #include "pace.hpp"
 #include "thread.hpp"
-#include "write_task.hpp"
 
 namespace taskmgr::detail {
 
@@ -63,6 +63,12 @@ class Batch final : public Attempts<Batch<F, Task, R, Sink>, F, Task, R> {
   /// Runs it all, on the calling thread and whoever helps; returns when every task has its outcome and nobody is left.
   void drive();
 
+  /// What a task of this run took, waits included, helps to guess what one of the next will.
+  void remember(std::chrono::nanoseconds elapsed) noexcept {
+    if (size_ == 0) return;
+    workshop_.per_task.store(elapsed.count() / static_cast<std::int64_t>(size_), std::memory_order_relaxed);
+  }
+
   [[nodiscard]] bool has_work() const noexcept override;
 
  private:
@@ -82,7 +88,7 @@ class Batch final : public Attempts<Batch<F, Task, R, Sink>, F, Task, R> {
   void retry_later(std::size_t id, int attempt, Clock::time_point due);
   void finished(std::size_t id, [[maybe_unused]] Seat& seat) noexcept;
 
-  void work(Seat& seat) noexcept override;
+  std::size_t work(Seat& seat) noexcept override;
   [[nodiscard]] Span take(Seat& seat, Pace& pace) noexcept;
   [[nodiscard]] std::size_t run_all(Span span, Seat& seat) noexcept;
   [[nodiscard]] std::size_t run_plainly(Span span, Seat& seat) noexcept;
@@ -132,8 +138,6 @@ void Batch<F, Task, R, Sink>::drive() {
   }
   drive_from(seat);
   if (offered_) workshop_.pool.withdraw(*this);
-  const auto took = this->progress().elapsed.count();
-  workshop_.per_task.store(took / static_cast<std::int64_t>(size_), std::memory_order_relaxed);
 }
 
 template <class F, class Task, class R, class Sink>
@@ -160,7 +164,7 @@ void Batch<F, Task, R, Sink>::drive_from(Seat& seat) {
     this->halt();
   }
   for (;;) {
-    this->work(seat);
+    this->publish_quietly(work(seat));
     if (this->settled()) return;
     this->rest();
   }
@@ -179,14 +183,14 @@ bool Batch<F, Task, R, Sink>::has_work() const noexcept {
 }
 
 template <class F, class Task, class R, class Sink>
-void Batch<F, Task, R, Sink>::work(Seat& seat) noexcept {
+std::size_t Batch<F, Task, R, Sink>::work(Seat& seat) noexcept {
   Pace pace{this->options().chunk};
   std::size_t settled = 0;
   std::size_t since = 0;  // tasks since the clock was last read
   Clock::time_point read = Clock::now();
   for (;;) {
     const bool ran = run_due(seat, settled);  // one between two spans: neither keeps the other from its turn
-    if (since >= pace.chunk()) {
+    if (since >= pace.chunk() && next_.load(std::memory_order_relaxed) + 1 < size_) {
       const Clock::time_point now = Clock::now();
       pace.measured(since, now - read);
       read = now;
@@ -202,7 +206,7 @@ void Batch<F, Task, R, Sink>::work(Seat& seat) noexcept {
     if constexpr (has_sink) sink_all(seat);
     since += span.size();
   }
-  this->publish(settled);
+  return settled;
 }
 
 template <class F, class Task, class R, class Sink>

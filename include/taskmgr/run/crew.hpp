@@ -86,6 +86,8 @@ class Crew : public Ear {
     std::stop_token stop;
     std::size_t seats;
     Clock::time_point began;
+    std::size_t total;       // of the source; 0: unknown
+    std::size_t duplicates;  // that are known from the start
   };
 
   explicit Crew(Terms terms);
@@ -95,8 +97,8 @@ class Crew : public Ear {
 
   // --- the run
 
-  /// Tells that the run has begun, of `total` tasks (0: unknown).
-  void open(std::size_t total, std::size_t duplicates) noexcept;
+  /// Tells that the run has begun.
+  void open() noexcept;
   /// Tells that it has ended; nobody else is in the crew any more.
   void close() noexcept;
 
@@ -130,20 +132,26 @@ class Crew : public Ear {
   [[nodiscard]] bool listens(EventKind kind) const noexcept override { return hub_.wants(kind); }
 
  protected:
-  /// Takes tasks and runs or cancels them until there is nothing to take; publishes what it has settled.
-  virtual void work(Seat& seat) noexcept = 0;
+  /// Takes tasks and runs or cancels them until there is nothing to take; says how many it has settled and not published.
+  virtual std::size_t work(Seat& seat) noexcept = 0;
 
   /// Calls `on_worker_start` if this thread is new on the seat. If that throws: false, and the seat is barred.
   [[nodiscard]] bool ready(Seat& seat) noexcept;
 
   [[nodiscard]] const Options& options() const noexcept { return options_; }
-  [[nodiscard]] std::span<Seat> seats() const noexcept { return {seats_.get(), seat_count_}; }
+  [[nodiscard]] std::span<Seat> seats() const noexcept { return seats_; }
 
   // --- settling
 
   void expect(std::size_t tasks) noexcept { unsettled_.fetch_add(tasks, std::memory_order_relaxed); }
-  /// `tasks` have their outcomes, which the driver may read from now on.
-  void publish(std::size_t tasks) noexcept;
+  /// `tasks` have their outcomes, which the driver may read from now on. Says whether they were the last.
+  bool publish_quietly(std::size_t tasks) noexcept {
+    return tasks != 0 && unsettled_.fetch_sub(tasks, std::memory_order_acq_rel) == tasks;
+  }
+  /// The same for a helper: the driver is woken if they were.
+  void publish(std::size_t tasks) noexcept {
+    if (publish_quietly(tasks)) wake_driver();
+  }
   [[nodiscard]] bool settled() const noexcept { return unsettled_.load(std::memory_order_acquire) == 0; }
 
   /// The driver: until all is settled, or there may be something to do, or there are `news`.
@@ -210,13 +218,15 @@ class Crew : public Ear {
   std::shared_ptr<Ticker> ticker_;
   std::optional<Ticker::Registration> ticking_;
   Watchdog& watchdog_;
-  std::unique_ptr<Seat[]> seats_;
-  std::size_t seat_count_;
+  static constexpr std::size_t few = 2;  // seats that a run brings along, without an allocation
+  Seat few_seats_[few];
+  std::unique_ptr<Seat[]> more_seats_;
+  std::span<Seat> seats_;
   FirstException thrown_;
   RetryQueue retries_;
   const std::uint64_t batch_;
   const Clock::time_point began_;
-  std::size_t total_ = 0;
+  const std::size_t total_;
   Count duplicates_;
   bool measures_;
   std::atomic<std::uint64_t> random_;
@@ -259,27 +269,27 @@ inline Crew::Crew(Terms terms)
       hub_(terms.observers),
       ticker_(std::move(terms.ticker)),
       watchdog_(terms.watchdog),
-      seats_(std::make_unique<Seat[]>(terms.seats)),
-      seat_count_(terms.seats),
+      more_seats_(terms.seats > few ? std::make_unique<Seat[]>(terms.seats) : nullptr),
+      seats_(more_seats_ != nullptr ? more_seats_.get() : few_seats_, terms.seats),
       batch_(next_batch()),
       began_(terms.began),
+      total_(terms.total),
       measures_(terms.options.timings || hub_.wants_tasks()),
       random_(static_cast<std::uint64_t>(began_.time_since_epoch().count()) + batch_),
       token_(std::move(terms.stop)) {
-  for (std::size_t k = 0; k < seat_count_; ++k) {
+  duplicates_.add(terms.duplicates);
+  for (std::size_t k = 0; k < seats_.size(); ++k) {
     seats_[k].number = k;
     ContextAccess::bind(seats_[k].context, k, this, token_);
   }
   if (token_.stop_possible()) on_stop_.emplace(token_, OnStop{this});
 }
 
-inline void Crew::open(std::size_t total, std::size_t duplicates) noexcept {
-  total_ = total;
-  duplicates_.add(duplicates);
+inline void Crew::open() noexcept {
   if (hub_.empty()) return;
   if (hub_.wants(EventKind::batch_started)) {
     Event started = event(EventKind::batch_started);
-    started.progress.total = total;
+    started.progress.total = total_;
     hub_.tell(started, thrown_);
   }
   if (ticker_ == nullptr) return;
@@ -345,7 +355,7 @@ inline Seat& Crew::sit_down() noexcept {
 }
 
 inline void Crew::help(Seat& seat) noexcept {
-  if (ready(seat)) work(seat);
+  if (ready(seat)) publish(work(seat));
 }
 
 inline bool Crew::ready(Seat& seat) noexcept {
@@ -361,11 +371,6 @@ inline bool Crew::ready(Seat& seat) noexcept {
     seat.barred = true;
     return false;
   }
-}
-
-inline void Crew::publish(std::size_t tasks) noexcept {
-  if (tasks == 0) return;
-  if (unsettled_.fetch_sub(tasks, std::memory_order_acq_rel) == tasks) wake_driver();
 }
 
 inline void Crew::wake_driver() noexcept {

@@ -25,6 +25,7 @@
 
 #include "../core/outcome.hpp"
 #include "../core/store.hpp"
+#include "../core/task_text.hpp"
 #include "attempt.hpp"
 #include "batch.hpp"
 #include "pace.hpp"
@@ -107,9 +108,7 @@ class Flow final : public AnyFlow<Task, R>, public Attempts<Flow<F, Task, R, Tas
     pulled_now_.reserve(widest_);
     for (std::size_t id = widest_; id-- > 0;) free_.push_back(id);
     this->writer = &write_task<Task>;
-    std::size_t total = 0;
-    if constexpr (std::ranges::sized_range<Tasks>) total = static_cast<std::size_t>(std::ranges::size(tasks_));
-    this->open(total, 0);
+    this->open();
   }
   ~Flow() override;
 
@@ -140,7 +139,7 @@ class Flow final : public AnyFlow<Task, R>, public Attempts<Flow<F, Task, R, Tas
   void get_on() noexcept;
 
   // --- the workers
-  void work(Seat& seat) noexcept override;
+  std::size_t work(Seat& seat) noexcept override;
   [[nodiscard]] std::optional<RetryQueue::Waiting> pop_due();
   [[nodiscard]] std::size_t take(std::span<std::size_t> ids, std::size_t most) noexcept;
   void pass_on(std::span<const std::size_t> ids) noexcept;
@@ -298,7 +297,7 @@ void Flow<F, Task, R, Tasks>::pull_one() {
     if (shares_duplicates_) {
       const hash<Task> hash_of{};
       passage.hash = hash_of(*passage.task);
-      index_.make_room(widest_, [this](std::size_t other) { return at(other).hash; });
+      index_.make_room(widest_, widest_, [this](std::size_t other) { return at(other).hash; });
       const auto same = [&](std::size_t other) { return equal(*at(other).task, *passage.task); };
       if (const std::size_t first = index_.find_or_insert(passage.hash, id, same); first != npos) {
         ++numbered_;
@@ -371,7 +370,7 @@ bool Flow<F, Task, R, Tasks>::has_work() const noexcept {
 }
 
 template <class F, class Task, class R, class Tasks>
-void Flow<F, Task, R, Tasks>::work(Seat& seat) noexcept {
+std::size_t Flow<F, Task, R, Tasks>::work(Seat& seat) noexcept {
   Pace pace{this->options().chunk};
   std::array<std::size_t, Pace::longest_stride> ids{};
   std::size_t since = 0;  // tasks since the clock was last read
@@ -390,7 +389,7 @@ void Flow<F, Task, R, Tasks>::work(Seat& seat) noexcept {
       count = 1;
     } else {
       count = take(ids, pace.stride());
-      if (count == 0) return;
+      if (count == 0) return 0;  // all was published
       for (std::size_t k = 0; k < count; ++k) settle(ids[k], 1);
     }
     pass_on({ids.data(), settled});
@@ -402,7 +401,7 @@ void Flow<F, Task, R, Tasks>::work(Seat& seat) noexcept {
       read = now;
       since = 0;
     }
-    if (driver && done_count_.load(std::memory_order_relaxed) != 0) return;  // it has outcomes to hand out
+    if (driver && done_count_.load(std::memory_order_relaxed) != 0) return 0;  // it has outcomes to hand out
   }
 }
 

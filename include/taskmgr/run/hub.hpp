@@ -27,8 +27,10 @@ class FirstException {
   void keep(std::exception_ptr exception) noexcept {
     const std::scoped_lock lock(mutex_);
     if (first_ == nullptr) first_ = std::move(exception);
+    any_.store(true, std::memory_order_release);
   }
   [[nodiscard]] std::exception_ptr take() noexcept {
+    if (!any_.load(std::memory_order_acquire)) return nullptr;
     const std::scoped_lock lock(mutex_);
     return std::exchange(first_, nullptr);
   }
@@ -36,6 +38,7 @@ class FirstException {
  private:
   std::mutex mutex_;
   std::exception_ptr first_;
+  std::atomic<bool> any_{false};
 };
 
 /// The observers of one run, and what each wants. One that throws is not called again in this run.

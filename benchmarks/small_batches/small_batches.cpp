@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: MIT
+// Starts of a few tasks on a pool whose threads are there: one after the other, and after a rest in which they fell asleep.
+#include <taskmgr/taskmgr.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "../harness.hpp"
+#include "../jobs.hpp"
+#include "../onetbb.hpp"
+#include "../slots.hpp"
+
+namespace {
+
+using namespace std::chrono_literals;
+using taskmgr::Mode, taskmgr::TaskManager;
+constexpr std::size_t threads = 2;
+
+/// The seconds of one of many starts in a row.
+template <class Start>
+double in_a_row(std::size_t starts, const Start& start) {
+  bench::Stopwatch watch;
+  for (std::size_t k = 0; k < starts; ++k) start();
+  return watch.seconds() / static_cast<double>(starts);
+}
+
+/// The seconds of one start after a rest that is longer than any pool's patience.
+template <class Start>
+double after_a_rest(const Start& start) {
+  std::this_thread::sleep_for(50ms);
+  bench::Stopwatch watch;
+  start();
+  return watch.seconds();
+}
+
+/// The starts of each contender, which check their answers by a sum.
+template <class Task, class Job>
+struct Starts {
+  std::vector<Task> tasks;
+  Job job;
+  TaskManager<Job> manager{job, {.mode = Mode::thread, .workers = threads}};
+  Task sum = 0;
+
+  Starts(std::vector<Task> all, Job f) : tasks(std::move(all)), job(f) {
+    for (const Task task : tasks) sum += job(task);
+    // a first start of long tasks has every thread of the pool started
+    ours();
+  }
+  void ours() const {
+    const auto report = manager.start(tasks);
+    Task found = 0;
+    for (const auto& outcome : report.outcomes()) found += outcome.value();
+    bench::require(found == sum, "sum");
+  }
+  void plain() const { check(bench::run_plainly(tasks, job)); }
+  void by_static() const { check(bench::run_by_onetbb<tbb::static_partitioner>(tasks, job)); }
+  void by_auto() const { check(bench::run_by_onetbb<tbb::auto_partitioner>(tasks, job)); }
+
+ private:
+  void check(const bench::Slots<Task>& slots) const {
+    Task found = 0;
+    for (std::size_t i = 0; i < slots.size(); ++i) {
+      if (slots[i].error == nullptr) found += slots[i].value;
+    }
+    bench::require(found == sum, "sum");
+  }
+};
+
+/// The four contenders, each of whose runs is `measure` of a start.
+template <class S, class Measure>
+std::vector<bench::Contender> contenders(const S& starts, const Measure& measure) {
+  return {{bench::Role::ours, "taskmgr", [=] { return measure([&] { starts->ours(); }); }},
+          {bench::Role::peer, "oneTBB static", [=] { return measure([&] { starts->by_static(); }); }},
+          {bench::Role::peer, "oneTBB auto", [=] { return measure([&] { starts->by_auto(); }); }},
+          {bench::Role::plain, "loop", [=] { return measure([&] { starts->plain(); }); }}};
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  bench::Suite suite{"small_batches", argc, argv};
+  const bench::OneTbbThreads limit{threads};
+
+  const auto tiny_job = [](std::int64_t x) { return bench::next(x); };
+  const auto tiny = std::make_shared<const Starts<std::int64_t, decltype(tiny_job)>>(bench::numbers(10), tiny_job);
+  const auto thousand = [](const auto& start) { return in_a_row(1000, start); };
+  const auto rested = [](const auto& start) { return after_a_rest(start); };
+  suite.compare({.job = "start of 10 tiny tasks, in a row",
+                 .rounds = 21,
+                 .contenders = contenders(tiny, thousand),
+                 .criteria = {bench::seconds_at_most(20e-6)}});
+  suite.compare({.job = "start of 10 tiny tasks, after a rest",
+                 .rounds = 21,
+                 .contenders = contenders(tiny, rested),
+                 .criteria = {bench::seconds_at_most(20e-6)}});
+
+  const auto short_job = [steps = bench::steps_for(1us)](std::uint64_t seed) { return bench::churn(seed, steps); };
+  const auto two = std::make_shared<const Starts<std::uint64_t, decltype(short_job)>>(std::vector<std::uint64_t>{1, 2}, short_job);
+  suite.compare({.job = "start of 2 tasks of 1 us, in a row",
+                 .rounds = 21,
+                 .contenders = contenders(two, thousand),
+                 .criteria = {bench::at_most_times_plain(1.2)}});
+  suite.compare({.job = "start of 2 tasks of 1 us, after a rest",
+                 .rounds = 21,
+                 .contenders = contenders(two, rested),
+                 .criteria = {bench::stated()}});
+  return suite.run();
+}

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// A file that lines are appended to, or a file for each day.
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <ctime>
+#include <exception>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include <taskmgr/observe/log_line.hpp>
+#include <taskmgr/observe/screen.hpp>
+#include <taskmgr/observe/terminal.hpp>
+#include <taskmgr/observe/text.hpp>
+
+namespace taskmgr::detail {
+
+/// Appends lines. They wait in memory until `flush`, or until there are 64 KiB of them.
+///
+/// A write that fails loses the lines that it was to write, and counts them. Standard error is told once; the file itself, by
+/// a line, when it takes lines again.
+///
+/// Thread safety: none, but for `lost`.
+class LogFile {
+ public:
+  /// Opens the file and makes the folders above it. Throws `std::system_error` with the path.
+  explicit LogFile(std::string path);
+  /// Opens `taskmgr-YYYY-MM-DD.log` in the folder, and another when a line comes from a later day.
+  LogFile(std::string folder, const std::tm& day);
+  LogFile(const LogFile&) = delete;
+  LogFile& operator=(const LogFile&) = delete;
+  /// Flushes, unless this is a forked child: then what waits is the parent's.
+  ~LogFile();
+
+  /// A line without its end, made at that local time. Throws `std::bad_alloc`.
+  void add(std::string_view line, const std::tm& time);
+  void flush() noexcept;
+
+  /// To be called now and then, where a fork may have happened: what the parent has to write is dropped in the child.
+  void notice_fork() noexcept;
+
+  [[nodiscard]] std::uint64_t lost() const noexcept { return lost_.load(std::memory_order_relaxed); }
+
+ private:
+  void open();
+  void turn_to(const std::tm& day);
+  void lose(std::uint64_t lines, int error) noexcept;
+
+  std::string folder_{};  // of daily files; empty: one file
+  std::tm day_{};
+  std::string path_{};
+  int file_ = -1;
+  pid_t process_ = ::getpid();
+  std::string waiting_{};  // whole lines
+  bool torn_ = false;      // the file ends within a line
+  std::uint64_t untold_ = 0;  // lost lines that the file does not tell of
+  bool told_ = false;         // standard error
+  std::atomic<std::uint64_t> lost_{0};
+};
+
+/// Makes the folders above a file. One that cannot be made is noticed when the file is opened.
+void make_folders_above(const std::string& path);
+
+/// Throws `std::system_error`.
+[[nodiscard]] std::string working_directory();
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+inline void make_folders_above(const std::string& path) {
+  for (std::size_t end = path.find('/', 1); end != std::string::npos; end = path.find('/', end + 1)) {
+    ::mkdir(path.substr(0, end).c_str(), 0777);
+  }
+}
+
+inline std::string working_directory() {
+  std::string path(256, '\0');
+  while (::getcwd(path.data(), path.size()) == nullptr) {
+    if (errno != ERANGE) throw std::system_error(errno, std::generic_category(), "taskmgr: the working directory");
+    path.resize(path.size() * 2);
+  }
+  path.resize(path.find('\0'));
+  return path;
+}
+
+inline LogFile::LogFile(std::string path) : path_(std::move(path)) { open(); }
+
+inline LogFile::LogFile(std::string folder, const std::tm& day) : folder_(std::move(folder)) { turn_to(day); }
+
+inline LogFile::~LogFile() {
+  if (process_ == ::getpid()) flush();
+  if (file_ >= 0) ::close(file_);
+}
+
+inline void LogFile::open() {
+  make_folders_above(path_);
+  const int file = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0666);
+  if (file < 0) throw std::system_error(errno, std::generic_category(), "taskmgr: cannot open the log file " + path_);
+  file_ = file;
+}
+
+inline void LogFile::turn_to(const std::tm& day) {
+  flush();
+  if (file_ >= 0) ::close(file_);
+  file_ = -1;
+  day_ = day;
+  path_ = folder_ + "/taskmgr-" + date_text(day) + ".log";
+  torn_ = false;
+  open();
+}
+
+inline void LogFile::add(std::string_view line, const std::tm& time) {
+  // A line that comes after midnight and was made before stays in the newer file.
+  if (!folder_.empty() && std::pair(time.tm_year, time.tm_yday) > std::pair(day_.tm_year, day_.tm_yday)) {
+    try {
+      turn_to(time);
+    } catch (const std::system_error&) {  // tried again by `flush`
+    }
+  }
+  constexpr std::size_t enough = 64 * 1024;
+  if (waiting_.size() + line.size() >= enough) flush();
+  waiting_.reserve(waiting_.size() + line.size() + 1);
+  waiting_ += line;
+  waiting_ += '\n';
+}
+
+inline void LogFile::flush() noexcept {
+  if (waiting_.empty()) return;
+  const auto lines = [](std::string_view text) { return static_cast<std::uint64_t>(std::count(text.begin(), text.end(), '\n')); };
+  std::uint64_t unwritten = lines(waiting_);
+  int error = 0;
+  try {
+    if (file_ < 0) open();
+    std::string before;  // what went wrong so far
+    if (torn_) before += '\n';
+    if (untold_ > 0) {
+      before += waiting_.substr(0, std::string_view("2026-03-14 09:26:53.589").size());
+      before += " warning taskmgr lost lines=";
+      append_number(before, untold_);
+      before += '\n';
+    }
+    waiting_.insert(0, before);
+    const Written written = write_all(file_, waiting_, 1000);
+    error = written.error;
+    if (written.bytes >= before.size()) untold_ = 0;
+    if (written.bytes > 0) torn_ = waiting_[written.bytes - 1] != '\n';
+    unwritten = std::min(unwritten, lines(std::string_view{waiting_}.substr(written.bytes)));
+  } catch (const std::system_error& failure) {
+    error = failure.code().value();
+  } catch (const std::exception&) {
+    error = ENOMEM;
+  }
+  waiting_.clear();
+  if (error != 0) lose(unwritten, error);
+}
+
+inline void LogFile::lose(std::uint64_t lines, int error) noexcept {
+  lost_.fetch_add(lines, std::memory_order_relaxed);
+  untold_ += lines;
+  if (std::exchange(told_, true)) return;
+  try {
+    Screen::instance().print_above(STDERR_FILENO, "taskmgr: cannot write to the log file " + path_ + ": " +
+                                                      std::generic_category().message(error) + "; lines are lost");
+  } catch (const std::exception&) {  // no memory to say it
+  }
+}
+
+inline void LogFile::notice_fork() noexcept {
+  if (process_ == ::getpid()) return;
+  process_ = ::getpid();
+  waiting_.clear();
+}
+
+}  // namespace taskmgr::detail

@@ -1,0 +1,101 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# Compiles all ```cpp blocks of README.md and docs/, and runs those that are programs with a ```text block after them: it is
+# what they print, where … stands for whatever there may be on that line. How a block is recognised: see snippets.awk.
+# usage: CXX=compiler snippets.sh INCLUDE [ARGUMENT]...       the folder of taskmgr's headers; more for the compiler, -lfmt say
+set -u -o pipefail
+export LC_ALL=C
+include=$(cd "${1:?the folder of the headers is missing}" && pwd) || exit 1
+shift
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+work=$(mktemp -d) && trap 'rm -rf "$work"' EXIT
+compile=("${CXX:-g++}" -std=c++20 -O0 -Wall -Wextra -Wpedantic -Werror -pthread "-I$include")
+includes=()  # of the arguments, those that a compiler needs that does not link
+for argument; do [[ $argument != -[ID]* ]] || includes+=("$argument"); done
+
+pages=$(cd "$top" && ls README.md && find docs -name '*.md' | sort) || exit 1
+: >"$work/fragments.includes"
+for page in $pages; do
+  awk -v page="$(tr -c 'a-zA-Z0-9\n' _ <<<"${page%.md}")" -v out="$work" -f "$top/tests/docs/snippets.awk" "$top/$page" || exit 1
+done
+
+# Programs are compiled together, in as many units as there are processors: each in a namespace, its main a function that the
+# program of the unit runs if it is asked for its name. A program with a specialisation cannot be put there: it has its own.
+units=$(nproc)
+units=$((units > 4 ? 4 : units))
+declare -A unit_of
+next=0
+for program in "$work"/*.cpp; do
+  name=$(basename "$program" .cpp)
+  [ "$(grep -c '[^[:space:]]' "$program")" != 0 ] && [ "$(grep '[^[:space:]]' "$program" | tail -n 1)" = '}' ] ||
+    { echo "$name: the last line of a program must be the } of its main"; exit 1; }
+  if grep -q '^template <>' "$program"; then
+    unit_of[$name]=alone_$name
+    cp "$program" "$work/alone_$name.unit"
+    continue
+  fi
+  unit=unit_$((next++ % units))
+  unit_of[$name]=$unit
+  sed -n '/^#include/p' "$program" >>"$work/$unit.includes"
+  {
+    echo "namespace $name {"
+    sed -e '/^#include/d' -e 's/^int main()/int run()/' -e '$s/^}/  return 0;\n}/' "$program"
+    echo "}  // namespace"
+  } >>"$work/$unit.body"
+  echo "  if (asked == \"$name\") return $name::run();" >>"$work/$unit.main"
+done
+for unit in $(printf '%s\n' "${unit_of[@]}" | sort -u | grep ^unit_); do
+  {
+    sort -u "$work/$unit.includes"
+    echo '#include <string_view>'
+    cat "$work/$unit.body"
+    echo 'int main(int, char** argv) {'
+    echo '  const std::string_view asked = argv[1];'
+    cat "$work/$unit.main"
+    echo '  return 99;'
+    echo '}'
+  } >"$work/$unit.unit"
+done
+{
+  { cat "$work/fragments.includes"; echo '#include <taskmgr/taskmgr.hpp>'; } | sort -u
+  echo 'using namespace taskmgr;'
+  echo 'using namespace std::chrono_literals;'
+  cat "$work"/*.fragments 2>/dev/null
+} >"$work/fragments.cc"
+
+compile_one() {
+  case $1 in
+    *.cc) "${compile[@]}" "${includes[@]}" -fsyntax-only -Wno-unused "$1" ;;
+    *) "${compile[@]}" -x c++ "$1" -x none -o "${1%.unit}" "${@:2}" ;;
+  esac >"$1.log" 2>&1 && touch "$1.ok"
+}
+for unit in "$work"/fragments.cc "$work"/*.unit; do
+  while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do wait -n; done
+  compile_one "$unit" "$@" &
+done
+wait
+failed=0
+for unit in "$work"/fragments.cc "$work"/*.unit; do
+  [ -e "$unit.ok" ] || { grep -m 10 -E 'error|undefined' "$unit.log" || head "$unit.log"; failed=1; }
+done
+[ $failed = 0 ] || { echo "not all blocks compile"; exit 1; }
+
+ran=0
+for expected in "$work"/*.expected; do
+  name=$(basename "$expected" .expected)
+  mkdir "$work/$name" && cd "$work/$name" || exit 1
+  timeout 30 "$work/${unit_of[$name]}" "$name" >"$work/$name.out" 2>"$work/$name.err" ||
+    { echo "$name: exit code $?"; tail -n 3 "$work/$name.err"; failed=1; }
+  mapfile -t wanted <"$expected"
+  mapfile -t got <"$work/$name.out"
+  same=$((${#wanted[@]} == ${#got[@]}))
+  for k in "${!wanted[@]}"; do
+    pattern=$(sed -e 's/[][\\*?]/\\&/g' -e 's/…/*/g' <<<"${wanted[k]}")
+    [[ ${got[k]-} == $pattern ]] || same=0
+  done
+  [ $same = 1 ] || { echo "$name prints (>) something else than the page says (<):"; diff "$expected" "$work/$name.out"; failed=1; }
+  ran=$((ran + 1))
+done
+[ "$ran" -gt 0 ] || { echo "found no program to run"; exit 1; }
+echo "$(ls "$work"/*.cpp | wc -l) programs and $(cat "$work"/*.fragments 2>/dev/null | grep -c '^void fragment') fragments compile, $ran programs print what their page says"
+exit $failed

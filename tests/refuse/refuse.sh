@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# Compiles SOURCE, which must fail, and looks in the errors for the sentence of each of its `// expect: ` lines. With
+# -DALLOWED it must compile where it mentions ALLOWED: the same program with the mistake mended.
+# usage: refuse.sh SOURCE COMPILER...
+set -u
+export LC_ALL=C
+source=$1
+shift
+sentences=$(sed -n 's|^// expect: ||p' "$source")
+[ -n "$sentences" ] || { echo "$source has no line that begins with '// expect: '"; exit 1; }
+
+if output=$("$@" -fsyntax-only "$source" 2>&1); then
+  echo "$source compiles, but must be refused with: $sentences"
+  exit 1
+fi
+while IFS= read -r sentence; do
+  grep -qF -- "$sentence" <<<"$output" || { echo "$output"; echo "no error says: $sentence"; exit 1; }
+done <<<"$sentences"
+
+if grep -q ALLOWED "$source" && ! "$@" -fsyntax-only -DALLOWED "$source"; then
+  echo "$source must compile with -DALLOWED"
+  exit 1
+fi
