@@ -4,24 +4,29 @@
 /// dupes: finds files with the same content, and says what their copies cost.
 ///
 ///     dupes ~/Pictures /mnt/backup
-///     dupes --json --min-size 1000000 . | jq '.groups[] | .files[1:][].path'
+///     dupes --json --min-size 1MB . | jq -r '.groups[] | .files[1:][] | .path'
 ///
 /// How. The folders are listed, a level of the tree at a time. Of the files that have their size in common with another one,
 /// the first block is hashed, then all of those that are still alike; what has equal hashes is compared byte by byte. Each of
-/// these steps is a list of tasks for a `TaskManager`: it shares them out among the workers, repeats what may work the second
-/// time, shows the bar, and tells in its report which files could not be read and why.
+/// these steps is a list of tasks for a `TaskManager`: it shares them out among the workers, repeats what may work the next
+/// time, shows the bar, and its report says which files could not be read, and why.
 ///
-/// What counts as a duplicate, and how that compares to `jdupes -r`:
+/// What counts as a duplicate, and where that differs from `jdupes -r`:
 ///
-/// * Regular files of equal content. Symbolic links are not followed, except one that is given as an argument itself. Empty
-///   files are left out, unless --min-size is 0 (jdupes: -z).
-/// * The names of one file (hard links) are one file, shown by the first of its names. jdupes leaves out hard links to the
-///   first file of a group only, and lists those to the others as if they could be reclaimed one by one.
-/// * A file that cannot be read, or that changes meanwhile, is an error with a reason, and makes the exit code 1; the rest
-///   goes on. jdupes ends with 0. Only files that share their size with another are ever opened.
+/// * Regular files of equal content. Symbolic links are not followed, except one that is given as an argument. Empty files
+///   are left out, as jdupes does without -z, unless --min-size is 0.
+/// * The names of one file (hard links) are one file, shown by the first of its names. jdupes does that with the first file
+///   of a group only: it lists other files once for each name, as if each of them took room.
+/// * A file that cannot be read, or changes meanwhile, is an error with a reason, and makes the exit code 1; the rest goes
+///   on. jdupes ends with 0. Files of a size that no other has are not opened at all.
 /// * Files may be given as well as folders. What is given twice, or lies in another folder that is given, counts once.
 ///
-/// Exit code: 0 if everything was read, whether or not there are duplicates; 1 if something was not; 2 for wrong usage.
+/// Names. As text, a name is written as it is if it is UTF-8 without control characters, and else in the shell's notation,
+/// $'a\nb\xff'. In JSON, "path" is a string in which U+FFFD stands for each byte that is not UTF-8; such a file also has
+/// "path_hex", the bytes of its name as hexadecimal digits.
+///
+/// Exit code: 0 if everything was read, whether or not there are duplicates; 1 if something was not; 2 for wrong usage, or if
+/// the result could not be written.
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -34,21 +39,23 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
+#include <compare>
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
-#include <cstring>
-#include <deque>
+#include <exception>
 #include <filesystem>
 #include <functional>
+#include <iterator>
 #include <map>
 #include <memory>
-#include <set>
+#include <new>
 #include <span>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <system_error>
-#include <unordered_map>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -63,36 +70,495 @@ struct Settings {
   std::size_t workers = 0;
   std::uint64_t min_size = 1;
   bool json = false;
-  bool bar = true;
+  bool bar = false;
 };
 
 struct File {
   std::string path;
-  std::uint64_t size = 0;
-  dev_t device = 0;
-  ino_t inode = 0;
+  std::uint64_t size;
+  dev_t device;
+  ino_t inode;
 };
 
-/// Files that may be, or are, equal to each other.
+/// Files that may be equal, or are.
 using Group = std::vector<const File*>;
 using Groups = std::vector<Group>;
 
-/// Something at `path` cannot be read.
-class Unreadable : public std::system_error {
+struct Problem {
+  std::string path;
+  std::string reason;
+  int attempts = 1;
+  auto operator<=>(const Problem&) const = default;
+};
+
+struct Result {
+  std::vector<File> files;
+  Groups groups;
+  std::vector<Problem> problems;
+};
+
+// --- reading ---------------------------------------------------------------------------------------------------------
+
+/// What is at `path` cannot be read.
+class Unreadable : public taskmgr::Error {
  public:
-  Unreadable(const std::string& path, int error) : std::system_error(error, std::system_category()), path_(path) {}
-
+  Unreadable(std::string path, const std::string& reason) : Error(reason), path_(std::move(path)) {}
   [[nodiscard]] const std::string& path() const noexcept { return path_; }
-  /// Without the words that a system_error puts around it.
-  [[nodiscard]] std::string reason() const { return code() == changed ? "it changed meanwhile" : code().message(); }
-  /// May it work the next time?
-  [[nodiscard]] bool is_transient() const;
-
-  /// Stands for what the system has no error for: this is not the file any more that was found.
-  static inline const std::error_code changed{ESTALE, std::generic_category()};
-  Unreadable(const std::string& path, std::error_code code) : std::system_error(code), path_(path) {}
 
  private:
   std::string path_;
 };
 
+/// The same, but it may work the next time.
+class UnreadableNow : public Unreadable {
+ public:
+  using Unreadable::Unreadable;
+};
+
+[[nodiscard]] std::string reason(int error) { return std::system_category().message(error); }
+
+[[noreturn]] void fail(const std::string& path, int error) {
+  constexpr std::array passing{EINTR, EAGAIN, EIO, EBUSY, ENOMEM, EMFILE, ENFILE, ENOBUFS, ETIMEDOUT, ESTALE};
+  if (std::find(passing.begin(), passing.end(), error) != passing.end()) throw UnreadableNow(path, reason(error));
+  throw Unreadable(path, reason(error));
+}
+
+/// A file, from its start to its end. Throws `Unreadable`, also if it is not what it was when it was found.
+class Reader {
+ public:
+  explicit Reader(const File& file)
+      : file_(file), fd_{::open(file.path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)} {
+    struct stat now {};
+    if (fd_.number < 0 || ::fstat(fd_.number, &now) != 0) fail(file.path, errno);
+    const auto size = static_cast<std::uint64_t>(now.st_size);
+    if (now.st_dev != file.device || now.st_ino != file.inode || size != file.size) changed();
+  }
+
+  /// Fills `room`; with less only at the end of the file.
+  [[nodiscard]] std::span<const char> read(std::span<char> room) {
+    std::size_t count = 0;
+    while (count < room.size()) {
+      const ssize_t got = ::read(fd_.number, room.data() + count, room.size() - count);
+      if (got < 0) fail(file_.path, errno);
+      if (got == 0) break;
+      count += static_cast<std::size_t>(got);
+    }
+    read_ += count;
+    if (read_ > file_.size || (count < room.size() && read_ < file_.size)) changed();
+    return room.first(count);
+  }
+
+ private:
+  [[noreturn]] void changed() const { throw Unreadable(file_.path, "it changed while it was looked at"); }
+
+  struct Descriptor {
+    int number;
+    Descriptor(int fd) : number(fd) {}  // NOLINT: what open gives
+    Descriptor(const Descriptor&) = delete;
+    Descriptor& operator=(const Descriptor&) = delete;
+    ~Descriptor() {
+      if (number >= 0) ::close(number);
+    }
+  };
+  const File& file_;
+  Descriptor fd_;
+  std::uint64_t read_ = 0;
+};
+
+using Digest = std::pair<std::uint64_t, std::uint64_t>;
+
+constexpr std::size_t first_block = 16 * 1024;
+using Buffer = std::array<char, 64 * 1024>;
+
+[[nodiscard]] Digest hash_of_first_block(const File& file) {
+  std::array<char, first_block> room;  // NOLINT: written by read
+  const std::span<const char> block = Reader{file}.read(room);
+  const XXH128_hash_t hash = XXH3_128bits(block.data(), block.size());
+  return {hash.high64, hash.low64};
+}
+
+[[nodiscard]] Digest hash_of_all(const File& file) {
+  thread_local Buffer room;
+  const std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> state{XXH3_createState(), &XXH3_freeState};
+  if (state == nullptr || XXH3_128bits_reset(state.get()) != XXH_OK) throw std::bad_alloc{};
+  Reader reader{file};
+  for (;;) {
+    const std::span<const char> block = reader.read(room);
+    XXH3_128bits_update(state.get(), block.data(), block.size());
+    if (block.size() < room.size()) break;
+  }
+  const XXH128_hash_t hash = XXH3_128bits_digest(state.get());
+  return {hash.high64, hash.low64};
+}
+
+[[nodiscard]] bool same_content(const File& a, const File& b) {
+  thread_local Buffer room_a, room_b;
+  Reader reader_a{a}, reader_b{b};
+  for (;;) {
+    const std::span<const char> block_a = reader_a.read(room_a);
+    const std::span<const char> block_b = reader_b.read(room_b);
+    if (!std::equal(block_a.begin(), block_a.end(), block_b.begin(), block_b.end())) return false;
+    if (block_a.size() < room_a.size()) return true;
+  }
+}
+
+// --- searching -------------------------------------------------------------------------------------------------------
+
+/// What one look into a folder shows.
+struct Listing {
+  std::vector<File> files;
+  std::vector<std::string> folders;
+  std::vector<Problem> problems;
+
+  void add(const std::string& path, const struct stat& about) {
+    if (S_ISDIR(about.st_mode)) folders.push_back(path);
+    if (S_ISREG(about.st_mode)) {
+      files.push_back({path, static_cast<std::uint64_t>(about.st_size), about.st_dev, about.st_ino});
+    }
+  }
+};
+
+[[nodiscard]] Listing list(const std::string& folder) {
+  Listing found;
+  std::error_code error;
+  std::filesystem::directory_iterator entry{folder, error};
+  for (; !error && entry != std::filesystem::directory_iterator{}; entry.increment(error)) {
+    const std::string& path = entry->path().native();
+    struct stat about {};
+    if (::lstat(path.c_str(), &about) == 0) found.add(path, about);
+    else found.problems.push_back({path, reason(errno)});
+  }
+  if (error) fail(folder, error.value());
+  return found;
+}
+
+class Search {
+ public:
+  explicit Search(const Settings& settings) : settings_(settings) {}
+
+  [[nodiscard]] Result run() && {
+    result_.files = walk();
+    std::map<std::uint64_t, Group, std::greater<>> by_size;  // large files first: small ones fill the gaps at the end
+    for (const File& file : result_.files) by_size[file.size].push_back(&file);
+    Groups groups = several_of(std::move(by_size));
+    groups = split("first blocks", std::move(groups), hash_of_first_block, 0);
+    groups = split("whole files", std::move(groups), hash_of_all, first_block);
+    result_.groups = compare(std::move(groups));
+    put_in_order();
+    return std::move(result_);
+  }
+
+ private:
+  [[nodiscard]] taskmgr::Options options(std::string name, bool bar) const {
+    return {.mode = settings_.mode,
+            .workers = settings_.workers,
+            .retry = {.max_retries = 3, .base_delay = 20ms, .on = taskmgr::retry_on<UnreadableNow>()},
+            .name = std::move(name),
+            .show_progress = bar && settings_.bar};
+  }
+
+  /// All files below the roots, once each, in the order of their inodes: about as they lie on the disk.
+  [[nodiscard]] std::vector<File> walk() {
+    Listing found;
+    for (const std::string& root : settings_.roots) {
+      struct stat about {};
+      if (::stat(root.c_str(), &about) == 0) found.add(root, about);
+      else result_.problems.push_back({root, reason(errno)});
+    }
+    std::vector<File> files = std::move(found.files);
+    TaskManager lister{list, options("folders", false)};
+    for (std::vector<std::string> level = std::move(found.folders); !level.empty();) {
+      auto report = lister.start(std::exchange(level, {}));
+      for (const auto& [folder, error] : report.error_map()) note(error, folder);
+      for (auto& [folder, listing] : std::move(report).success_map()) {
+        std::move(listing.files.begin(), listing.files.end(), std::back_inserter(files));
+        std::move(listing.folders.begin(), listing.folders.end(), std::back_inserter(level));
+        std::move(listing.problems.begin(), listing.problems.end(), std::back_inserter(result_.problems));
+      }
+    }
+    std::erase_if(files, [this](const File& file) { return file.size < settings_.min_size; });
+    std::sort(files.begin(), files.end(), [](const File& a, const File& b) {
+      return std::tie(a.device, a.inode, a.path) < std::tie(b.device, b.inode, b.path);
+    });
+    const auto same_file = [](const File& a, const File& b) { return a.device == b.device && a.inode == b.inode; };
+    files.erase(std::unique(files.begin(), files.end(), same_file), files.end());
+    return files;
+  }
+
+  /// The same groups, divided by what `digest` says of their files. Those of files of up to `known` bytes stay as they are.
+  template <class F>
+  [[nodiscard]] Groups split(const char* step, Groups groups, F digest, std::uint64_t known) {
+    const auto to_do = std::partition(groups.begin(), groups.end(), [&](const Group& group) {
+      return known != 0 && group.front()->size <= known;
+    });
+    Group files;
+    for (auto group = to_do; group != groups.end(); ++group) files.insert(files.end(), group->begin(), group->end());
+    groups.erase(to_do, groups.end());
+    if (files.empty()) return groups;
+
+    const TaskManager hasher{[&](const File* file) { return digest(*file); }, options(step, true)};
+    const auto report = hasher.start(files);
+    for (const auto& [file, error] : report.error_map()) note(error, file->path);
+    std::map<std::pair<std::uint64_t, Digest>, Group, std::greater<>> alike;
+    for (const auto& [file, hash] : report.success_map()) alike[{file->size, hash}].push_back(file);
+    for (Group& group : several_of(std::move(alike))) groups.push_back(std::move(group));
+    return groups;
+  }
+
+  /// Each file is compared with the first of its group. Should the hashes have deceived us, those that differ from it are a
+  /// group of their own in the next round.
+  [[nodiscard]] Groups compare(Groups groups) {
+    const TaskManager comparer{[](const File* a, const File* b) { return same_content(*a, *b); }, options("compare", true)};
+    Groups equal;
+    while (!groups.empty()) {
+      std::vector<std::pair<const File*, const File*>> pairs;
+      for (const Group& group : groups) {
+        for (std::size_t k = 1; k < group.size(); ++k) pairs.emplace_back(group[0], group[k]);
+      }
+      const auto report = comparer.start(pairs);
+      std::size_t pair = 0;
+      Groups next;
+      for (const Group& group : groups) {
+        Group same{group[0]}, other;
+        for (std::size_t k = 1; k < group.size(); ++k) {
+          const auto outcome = report[pair++];
+          if (outcome.state() == taskmgr::State::succeeded) {
+            (outcome.value() ? same : other).push_back(group[k]);
+          } else if (note(outcome.error(), group[k]->path) == group[0]->path) {
+            other.push_back(group[k]);  // no fault of its own
+          }
+        }
+        if (same.size() > 1) equal.push_back(std::move(same));
+        if (other.size() > 1) next.push_back(std::move(other));
+      }
+      groups = std::move(next);
+    }
+    return equal;
+  }
+
+  template <class Map>
+  [[nodiscard]] static Groups several_of(Map map) {
+    Groups groups;
+    for (auto& [key, group] : map) {
+      if (group.size() > 1) groups.push_back(std::move(group));
+    }
+    return groups;
+  }
+
+  /// Keeps an error, and says which path it is about: the task's, unless the error knows better.
+  std::string note(const taskmgr::TaskError& error, std::string path) {
+    try {
+      error.rethrow();
+    } catch (const Unreadable& unreadable) {
+      path = unreadable.path();
+    } catch (const std::exception&) {
+    }
+    result_.problems.push_back({path, error.message(), error.attempts()});
+    return path;
+  }
+
+  /// The groups that take the most room first; else all by name, so that the answer does not depend on who was faster.
+  void put_in_order() {
+    const auto by_path = [](const File* a, const File* b) { return a->path < b->path; };
+    for (Group& group : result_.groups) std::sort(group.begin(), group.end(), by_path);
+    const auto room = [](const Group& group) { return group[0]->size * (group.size() - 1); };
+    std::sort(result_.groups.begin(), result_.groups.end(), [&](const Group& a, const Group& b) {
+      return room(a) != room(b) ? room(a) > room(b) : by_path(a[0], b[0]);
+    });
+    std::vector<Problem>& problems = result_.problems;
+    std::sort(problems.begin(), problems.end());
+    problems.erase(std::unique(problems.begin(), problems.end()), problems.end());
+  }
+
+  const Settings& settings_;
+  Result result_;
+};
+
+// --- telling ---------------------------------------------------------------------------------------------------------
+
+/// How many bytes the UTF-8 character at the start of `text` takes; 0 if there is none.
+[[nodiscard]] std::size_t character_at(std::string_view text) {
+  const auto byte = [&](std::size_t k) { return k < text.size() ? static_cast<unsigned char>(text[k]) : 0U; };
+  const auto follows = [&](std::size_t k, unsigned from = 0x80, unsigned to = 0xBF) { return byte(k) >= from && byte(k) <= to; };
+  const unsigned lead = byte(0);
+  if (lead < 0x80) return text.empty() ? 0 : 1;
+  if (lead >= 0xC2 && lead <= 0xDF) return follows(1) ? 2 : 0;
+  if (lead >= 0xE0 && lead <= 0xEF) {
+    return follows(1, lead == 0xE0 ? 0xA0 : 0x80, lead == 0xED ? 0x9F : 0xBF) && follows(2) ? 3 : 0;
+  }
+  if (lead >= 0xF0 && lead <= 0xF4) {
+    return follows(1, lead == 0xF0 ? 0x90 : 0x80, lead == 0xF4 ? 0x8F : 0xBF) && follows(2) && follows(3) ? 4 : 0;
+  }
+  return 0;
+}
+
+/// Calls `with(part, is_utf8)` for each character of `text`, and for each byte that is part of none.
+template <class F>
+void for_each_character(std::string_view text, F with) {
+  while (!text.empty()) {
+    const std::size_t size = character_at(text);
+    const std::string_view part = text.substr(0, size != 0 ? size : 1);
+    with(part, size != 0);
+    text.remove_prefix(part.size());
+  }
+}
+
+[[nodiscard]] bool is_control(std::string_view character) {
+  const auto first = static_cast<unsigned char>(character[0]);
+  return first < 0x20 || first == 0x7F || (first == 0xC2 && static_cast<unsigned char>(character[1]) < 0xA0);
+}
+
+/// On one line, and so that no two names look the same.
+[[nodiscard]] std::string for_people(const std::string& path) {
+  bool plain = !path.starts_with("$'");
+  std::string quoted = "$'";
+  for_each_character(path, [&](std::string_view part, bool is_utf8) {
+    if (is_utf8 && !is_control(part)) {
+      if (part == "'" || part == "\\") quoted += '\\';
+      quoted += part;
+      return;
+    }
+    plain = false;
+    if (part == "\n") quoted += "\\n";
+    else for (const char byte : part) quoted += fmt::format("\\x{:02x}", static_cast<unsigned char>(byte));
+  });
+  return plain ? path : quoted + '\'';
+}
+
+[[nodiscard]] std::string in_json(std::string_view text) {
+  std::string out = "\"";
+  for_each_character(text, [&](std::string_view part, bool is_utf8) {
+    if (!is_utf8) out += "\\ufffd";
+    else if (part == "\"" || part == "\\") (out += '\\') += part;
+    else if (part.size() == 1 && is_control(part)) out += fmt::format("\\u{:04x}", static_cast<unsigned char>(part[0]));
+    else out += part;
+  });
+  return out + '"';
+}
+
+/// The members of an object that tell a path.
+[[nodiscard]] std::string path_in_json(const std::string& path) {
+  bool is_text = true;
+  std::string hex;
+  for_each_character(path, [&](std::string_view part, bool is_utf8) {
+    is_text = is_text && is_utf8;
+    for (const char byte : part) hex += fmt::format("{:02x}", static_cast<unsigned char>(byte));
+  });
+  const std::string member = "\"path\": " + in_json(path);
+  return is_text ? member : member + ", \"path_hex\": \"" + hex + '"';
+}
+
+[[nodiscard]] std::string human(std::uint64_t bytes) {
+  constexpr std::array units{"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+  if (bytes < 1024) return fmt::format("{} B", bytes);
+  double number = static_cast<double>(bytes) / 1024;
+  std::size_t unit = 0;
+  for (; number >= 1023.95 && unit + 1 < units.size(); ++unit) number /= 1024;
+  return fmt::format("{:.1f} {}", number, units[unit]);
+}
+
+[[nodiscard]] std::string count_of(std::uint64_t number, const char* what) {
+  return fmt::format("{} {}{}", number, what, number == 1 ? "" : "s");
+}
+
+struct Sums {
+  std::uint64_t bytes = 0;
+  std::uint64_t duplicates = 0;
+  std::uint64_t reclaimable = 0;
+};
+
+[[nodiscard]] Sums sums_of(const Result& result) {
+  Sums sums;
+  for (const File& file : result.files) sums.bytes += file.size;
+  for (const Group& group : result.groups) {
+    sums.duplicates += group.size() - 1;
+    sums.reclaimable += group[0]->size * (group.size() - 1);
+  }
+  return sums;
+}
+
+void write_text(const Result& result) {
+  for (const Group& group : result.groups) {
+    const std::uint64_t size = group[0]->size;
+    fmt::print("{} files of {}, {} reclaimable:\n", group.size(), human(size), human(size * (group.size() - 1)));
+    for (const File* file : group) fmt::print("  {}\n", for_people(file->path));
+    fmt::print("\n");
+  }
+  const Sums sums = sums_of(result);
+  fmt::print("{} with {}, {} reclaimable; {} of {} looked at, {}\n", count_of(result.groups.size(), "group"),
+             count_of(sums.duplicates, "duplicate"), human(sums.reclaimable), count_of(result.files.size(), "file"),
+             human(sums.bytes), count_of(result.problems.size(), "error"));
+}
+
+void write_json(const Result& result) {
+  const auto list_of = [](const char* indent, const auto& items, auto text_of) {
+    std::string out;
+    for (const auto& item : items) {
+      out += out.empty() ? "[\n" : ",\n";
+      out += indent;
+      out += text_of(item);
+    }
+    return out.empty() ? "[]" : out + ']';
+  };
+  const Sums sums = sums_of(result);
+  fmt::print("{{\n  \"groups\": {},\n", list_of("    ", result.groups, [&](const Group& group) {
+               const std::uint64_t size = group[0]->size;
+               return fmt::format("{{\"size\": {}, \"reclaimable\": {}, \"files\": {}}}", size, size * (group.size() - 1),
+                                  list_of("      ", group, [](const File* file) { return '{' + path_in_json(file->path) + '}'; }));
+             }));
+  fmt::print("  \"errors\": {},\n", list_of("    ", result.problems, [](const Problem& problem) {
+               return fmt::format("{{{}, \"reason\": {}, \"attempts\": {}}}", path_in_json(problem.path),
+                                  in_json(problem.reason), problem.attempts);
+             }));
+  fmt::print("  \"files\": {}, \"bytes\": {}, \"duplicates\": {}, \"reclaimable\": {}\n}}\n", result.files.size(), sums.bytes,
+             sums.duplicates, sums.reclaimable);
+}
+
+int run(const Settings& settings) {
+  const Result result = Search{settings}.run();
+  for (const auto& [path, reason, attempts] : result.problems) {
+    const std::string tries = attempts > 1 ? fmt::format(" (after {} attempts)", attempts) : "";
+    fmt::print(stderr, "dupes: cannot read {}: {}{}\n", for_people(path), reason, tries);
+  }
+  if (settings.json) write_json(result);
+  else write_text(result);
+  if (std::fflush(stdout) != 0) throw std::system_error(errno, std::system_category(), "cannot write the result");
+  return result.problems.empty() ? 0 : 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Settings settings;
+  const std::map<std::string, Mode> modes{
+      {"serial", Mode::serial}, {"thread", Mode::thread}, {"process", Mode::process}, {"coroutine", Mode::coroutine}};
+  bool no_bar = false;
+  CLI::App app{"Finds files with the same content, and says what their copies cost.", "dupes"};
+  app.add_option("FOLDER", settings.roots, "Where to look, files too; the current folder if nothing is given");
+  app.add_option_function<std::string>("--mode", [&](const std::string& name) { settings.mode = modes.at(name); },
+                                       "How to run: serial, thread (the default), process or coroutine")
+      ->check(CLI::IsMember(modes))
+      ->type_name("MODE");
+  app.add_option("--workers", settings.workers, "How many files to read at a time; as many as there are CPUs if not given")
+      ->check(CLI::Range(1, 4096))
+      ->type_name("N");
+  app.add_option("--min-size", settings.min_size, "Leave out files smaller than this: 4096, 100KB, 2MiB; 1 if not given")
+      ->transform(CLI::AsSizeValue(true))
+      ->type_name("BYTES");
+  app.add_flag("--json", settings.json, "Write JSON");
+  app.add_flag("--no-bar", no_bar, "Show no progress on the terminal");
+  app.footer(
+      "Hard links are one file. Symbolic links are not followed, except one that is given as an argument.\n"
+      "What cannot be read is told on standard error, and does not stop the rest.\n\n"
+      "Exit code: 0 if everything was read, 1 if something was not, 2 for wrong usage or if the result cannot be written.");
+  try {
+    app.parse(argc, argv);
+    settings.bar = !no_bar && ::isatty(STDERR_FILENO) == 1;
+    return run(settings);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "dupes: {}\n", error.what());
+    return 2;
+  }
+}

@@ -20,7 +20,8 @@ for page in $pages; do
 done
 
 # Programs are compiled together, in as many units as there are processors: each in a namespace, its main a function that the
-# program of the unit runs if it is asked for its name. A program with a specialisation cannot be put there: it has its own.
+# program of the unit runs if it is asked for its name. A program with a specialisation cannot be put there, and one with
+# another library should not: each has its own unit, and the latter is left out if the library is missing.
 units=$(nproc)
 units=$((units > 4 ? 4 : units))
 declare -A unit_of
@@ -29,7 +30,13 @@ for program in "$work"/*.cpp; do
   name=$(basename "$program" .cpp)
   [ "$(grep -c '[^[:space:]]' "$program")" != 0 ] && [ "$(grep '[^[:space:]]' "$program" | tail -n 1)" = '}' ] ||
     { echo "$name: the last line of a program must be the } of its main"; exit 1; }
-  if grep -q '^template <>' "$program"; then
+  others=$(grep -E '^#include <[a-z0-9]+/' "$program" | grep -vE '<(fmt|sys|taskmgr)/')
+  if [ -n "$others" ] && ! "${compile[@]}" -E -x c++ - <<<"$others" >/dev/null 2>&1; then
+    echo "$name: left out, for want of" $others
+    rm -f "$work/$name.expected"
+    continue
+  fi
+  if [ -n "$others" ] || grep -q '^template <>' "$program"; then
     unit_of[$name]=alone_$name
     cp "$program" "$work/alone_$name.unit"
     continue

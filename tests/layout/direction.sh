@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # Includes point one way: core <- run <- manager <- tree, and core <- observe <- manager. core/ knows the standard library
-# only: it starts no thread and makes no system call, and has no fmt (but for context.hpp and format.hpp,
+# only: it starts no thread and makes no system call, and has no fmt (but for context, format and task_text,
 # which make text).
 # usage: direction.sh CHECKOUT
 set -u
@@ -40,8 +40,8 @@ for header in $headers; do
       taskmgr/*) say "$header: includes $included: a header of a room includes what it uses, not the umbrella" ;;
       fmt/*)
         case $header in
-          taskmgr/core/context.hpp | taskmgr/core/format.hpp) ;;
-          taskmgr/core/*) say "$header: includes $included, but in core/ only context.hpp and format.hpp make text" ;;
+          taskmgr/core/context.hpp | taskmgr/core/format.hpp | taskmgr/core/task_text.hpp) ;;
+          taskmgr/core/*) say "$header: includes $included, but in core/ only context, format and task_text make text" ;;
         esac
         ;;
       unistd.h | pthread.h | poll.h | fcntl.h | signal.h | csignal | sys/*)

@@ -38,7 +38,7 @@ TEST_CASE("the narrower it gets, the less is shown, the percentage to the last")
         "resize  63% ━━━━━━━━━━━━━━━━━━━━━━╸─────────────   630/1000  0:12 <0:08  52.1/s  2 failed  5 retries");
   CHECK(line(state, 79) == "resize  63% ━━━━━━━━━──────   630/1000  0:12 <0:08  52.1/s  2 failed  5 retries");
   CHECK(line(state, 69) == "resize  63% ━━━━━━━━━━──────   630/1000  0:12 <0:08  52.1/s  2 failed");
-  CHECK(line(state, 52) == "resize  63% ━━━━━━━─────   630/1000 <0:08  2 failed");
+  CHECK(line(state, 49) == "resize  63% ━━━━━━────   630/1000 <0:08  2 failed");
   CHECK(line(state, 39) == "resize  63% ━━━━━━╸──── <0:08  2 failed");
   CHECK(line(state, 29) == "resize  63% ━━━━───  2 failed");
   CHECK(line(state, 25) == "resize  63%  2 failed");

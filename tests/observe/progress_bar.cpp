@@ -380,7 +380,7 @@ TEST_CASE("an exception on the way leaves the state that was shown last as a lin
 
 TEST_CASE("std::exit leaves the bars and puts the cursor below them; a forked child has no bars") {
   const Usual usual;
-  Terminal terminal{80, 24};
+  Terminal terminal{80, 24, Terminal::Reader::slow};  // no thread that the child would miss
   std::cout.flush();
   std::fflush(stdout);
   ProgressBar bar{ProgressBarOptions{.fd = terminal.fd()}};
@@ -637,7 +637,7 @@ TEST_CASE("on a terminal that takes only a little at a time nothing is mixed up,
   const unsigned long seed = given != nullptr ? std::strtoul(given, nullptr, 10) : std::random_device{}();
   CAPTURE(seed);
   std::mt19937_64 random{seed};
-  Terminal terminal{70, 10};
+  Terminal terminal{70, 10, Terminal::Reader::slow};
   REQUIRE(::fcntl(terminal.fd(), F_SETFL, O_NONBLOCK) == 0);
   ProgressBar bar{ProgressBarOptions{.fd = terminal.fd()}};
   FakeRun a{bar, "a", 1000};

@@ -32,12 +32,12 @@ TEST_CASE("a bar that was opened takes no room until it is shown") {
   CHECK(one != two);
   CHECK(terminal.take().empty());
   screen.update(two, state("two"));
-  CHECK(terminal.text() == "two  50% ━━━━━───── <0:01\n");
+  CHECK(terminal.text() == "two  50% ━━━╸───   5/10 <0:01\n");
   screen.update(one, state("one"));
   screen.update(two, state("two"));
-  CHECK(terminal.text() == "one  50% ━━━━━───── <0:01\ntwo  50% ━━━━━───── <0:01\n");  // in the order of opening
+  CHECK(terminal.text() == "one  50% ━━━╸───   5/10 <0:01\ntwo  50% ━━━╸───   5/10 <0:01\n");  // in the order of opening
   screen.close(one, std::nullopt);
-  CHECK(terminal.text() == "two  50% ━━━━━───── <0:01\n");
+  CHECK(terminal.text() == "two  50% ━━━╸───   5/10 <0:01\n");
   screen.close(two, std::nullopt);
   CHECK(terminal.text().empty());
   screen.close(two, state("again"));  // there is no such bar
@@ -53,8 +53,8 @@ TEST_CASE("terminals do not see each other's bars") {
   screen.update(a, state("a"));
   screen.update(b, state("b"));
   CHECK(screen.print_above(left.fd(), "for the left"));
-  CHECK(left.text() == "for the left\na  50% ━━━━━╸────── <0:01\n");
-  CHECK(right.text() == "b  50% ━━━━━╸────── <0:01\n");
+  CHECK(left.text() == "for the left\na  50% ━━━━╸────   5/10 <0:01\n");
+  CHECK(right.text() == "b  50% ━━━━╸────   5/10 <0:01\n");
   screen.close(a, std::nullopt);
   screen.close(b, std::nullopt);
 }
@@ -71,7 +71,7 @@ TEST_CASE("a second descriptor of the same terminal writes above the same bars, 
   ::close(other);
   CHECK(screen.print_above(terminal.fd(), "above"));
   screen.update(b, state("b", 6));
-  CHECK(terminal.text() == "above\nb  60% ━━━━━━╸───── <0:01\n");
+  CHECK(terminal.text() == "above\nb  60% ━━━━━────   6/10 <0:01\n");
   screen.close(b, std::nullopt);
 }
 
@@ -84,8 +84,8 @@ TEST_CASE("bars below each other have labels and bars of one length") {
   screen.update(b, state("somewhat longer"));
   screen.update(a, state("short", 5, 100000));
   CHECK(terminal.text() ==
-        "short             0% ───────────       5/100000  0:01\n"
-        "somewhat longer  50% ━━━━━╸─────   5/10  0:01 <0:01  5.00/s\n");
+        "short             0% ────────       5/100000  0:01 <5:33:19\n"
+        "somewhat longer  50% ━━━━────   5/10  0:01 <0:01  5.00/s\n");
   screen.close(a, std::nullopt);
   screen.close(b, std::nullopt);
 }

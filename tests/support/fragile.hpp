@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <functional>
 #include <stdexcept>
+#include <utility>
 
 namespace support {
 
@@ -16,8 +17,9 @@ struct Broken : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// A task that copies, moves, hashes and compares like its number. Each of these operations burns a piece of the `fuse`;
-/// the one that finds it burnt down throws. Moves count only if `moves_throw`. Thread-safe.
+/// A task that copies, moves, hashes and compares like its number, which is -1 once it was moved from. Each of these
+/// operations burns a piece of the `fuse`; the one that finds it burnt down throws. Moves count only if `moves_throw`.
+/// Thread safety: different objects may be used by different threads.
 class Fragile {
  public:
   static constexpr long never = -1;
@@ -32,6 +34,7 @@ class Fragile {
   }
   Fragile(Fragile&& other) noexcept(false) : number_(other.number_) {
     if (moves_throw) burn("move");
+    other.number_ = -1;
     ++alive;
   }
   Fragile& operator=(const Fragile& other) {
@@ -41,7 +44,7 @@ class Fragile {
   }
   Fragile& operator=(Fragile&& other) noexcept(false) {
     if (moves_throw) burn("move");
-    number_ = other.number_;
+    number_ = std::exchange(other.number_, -1);
     return *this;
   }
   ~Fragile() { --alive; }

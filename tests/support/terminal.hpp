@@ -11,11 +11,15 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
+#include <condition_variable>
 #include <cstddef>
-#include <cstdint>
+#include <cstdlib>
+#include <mutex>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -98,33 +102,40 @@ class ScreenModel {
   std::string unknown_;
 };
 
-/// A pseudo-terminal, and the model that shows it.
+/// A pseudo-terminal, and the model that shows it. A thread reads what is written, so that nobody who writes has to wait.
 class Terminal {
  public:
-  Terminal(std::size_t columns, std::size_t rows) : screen_(columns, rows) {
+  enum class Reader {
+    prompt,
+    slow  ///< only `read_some` reads, and whoever asks for the screen: what has no room must not block
+  };
+
+  Terminal(std::size_t columns, std::size_t rows, Reader reader = Reader::prompt) : screen_(columns, rows) {
     winsize size = size_of(columns, rows);
     if (::openpty(&master_, &slave_, nullptr, nullptr, &size) != 0) throw std::runtime_error("openpty");
+    if (::pipe(stop_) != 0) throw std::runtime_error("pipe");
+    if (reader == Reader::prompt) thread_ = std::thread{[this] { read_on(); }};
   }
   Terminal(const Terminal&) = delete;
   Terminal& operator=(const Terminal&) = delete;
   ~Terminal() {
     hang_up();
-    ::close(slave_);
+    for (const int fd : {slave_, stop_[0], stop_[1]}) ::close(fd);
   }
 
   /// Where a program writes.
   [[nodiscard]] int fd() const { return slave_; }
 
   void resize(std::size_t columns, std::size_t rows, bool reflow = true) {
-    read();
+    catch_up();
     winsize size = size_of(columns, rows);
     if (::ioctl(slave_, TIOCSWINSZ, &size) != 0) throw std::runtime_error("TIOCSWINSZ");
     screen_.resize(columns, rows, reflow);
   }
 
-  /// Everything that has been written so far, on the screen. A mark written behind it tells when it has come through.
+  /// Everything that has been written so far, on the screen.
   const ScreenModel& screen() {
-    read();
+    catch_up();
     return screen_;
   }
   [[nodiscard]] std::vector<std::string> lines() { return screen().lines(); }
@@ -136,20 +147,28 @@ class Terminal {
 
   /// What has been written since the last call.
   [[nodiscard]] std::string take() {
-    read();
+    catch_up();
     return std::exchange(taken_, {});
   }
 
-  /// Takes at most so many bytes off; of a terminal whose reader is slow.
+  /// Takes at most so many bytes off.
   void read_some(std::size_t most) {
-    if (most == 0 || !readable(0)) return;
+    pollfd wait{master_, POLLIN, 0};
+    if (most == 0 || ::poll(&wait, 1, 0) != 1) return;
     std::string bytes(most, '\0');
     const ssize_t count = ::read(master_, bytes.data(), bytes.size());
-    if (count > 0) show(bytes.substr(0, static_cast<std::size_t>(count)));
+    if (count <= 0) return;
+    const std::scoped_lock lock(mutex_);
+    arrived_.append(bytes, 0, static_cast<std::size_t>(count));
+    changed_.notify_all();
   }
 
   /// Nobody is there any more.
   void hang_up() {
+    if (thread_.joinable()) {
+      if (::write(stop_[1], "", 1) != 1) std::abort();
+      thread_.join();
+    }
     if (master_ >= 0) ::close(std::exchange(master_, -1));
   }
 
@@ -162,31 +181,46 @@ class Terminal {
     size.ws_row = static_cast<unsigned short>(rows);
     return size;
   }
-  [[nodiscard]] bool readable(int milliseconds) const {
-    pollfd wait{master_, POLLIN, 0};
-    return ::poll(&wait, 1, milliseconds) == 1;
-  }
-  void show(std::string bytes) {
-    marks_ += static_cast<std::size_t>(std::count(bytes.begin(), bytes.end(), mark));
-    std::erase(bytes, mark);
-    taken_ += bytes;
-    screen_.write(bytes);
-  }
-  void read() {
-    const std::size_t expected = marks_ + 1;
-    bool marked = ::write(slave_, &mark, 1) == 1;  // a full terminal that does not block takes it only once there is room
-    while (marks_ < expected) {
-      if (!readable(20'000)) throw std::runtime_error("the terminal does not answer");
+  void read_on() {
+    for (;;) {
+      pollfd wait[2] = {{master_, POLLIN, 0}, {stop_[0], POLLIN, 0}};
+      ::poll(wait, 2, -1);
+      if (wait[1].revents != 0) return;
       read_some(4096);
-      if (!marked) marked = ::write(slave_, &mark, 1) == 1;
+    }
+  }
+  /// A mark, written behind all that has been, tells when it has come through.
+  void catch_up() {
+    bool marked = false;
+    for (bool through = false; !through;) {
+      if (!marked) marked = ::write(slave_, &mark, 1) == 1;  // a full one that does not block takes it once there is room
+      if (!thread_.joinable()) {
+        pollfd wait{master_, POLLIN, 0};
+        if (::poll(&wait, 1, patience) != 1) throw std::runtime_error("the terminal does not answer");
+        read_some(4096);
+      }
+      std::unique_lock lock(mutex_);
+      if (thread_.joinable() &&
+          !changed_.wait_for(lock, std::chrono::milliseconds{patience}, [this] { return !arrived_.empty(); })) {
+        throw std::runtime_error("the terminal does not answer");
+      }
+      std::string bytes = std::exchange(arrived_, {});
+      through = std::erase(bytes, mark) > 0;
+      taken_ += bytes;
+      screen_.write(bytes);
     }
   }
 
+  static constexpr int patience = 60'000;  // ms
   ScreenModel screen_;
+  std::string taken_;
   int master_ = -1;
   int slave_ = -1;
-  std::size_t marks_ = 0;
-  std::string taken_;
+  int stop_[2] = {-1, -1};
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::string arrived_;  // and not yet on the screen
+  std::thread thread_;
 };
 
 // ---------------------------------------------------------------------------------------------------------------------

@@ -132,7 +132,8 @@ inline Characters as_characters(const std::string& value) noexcept { return Char
 template <class Task, class Take>
 decltype(auto) unpack(const Task& task, const Take& take) {
   return [&]<std::size_t... I>(std::index_sequence<I...>) -> decltype(auto) {
-    return take(std::get<I>(task)...);
+    using std::get;  // or that of the class
+    return take(get<I>(task)...);
   }(std::make_index_sequence<std::tuple_size_v<Task>>{});
 }
 
@@ -185,6 +186,9 @@ constexpr void require_callable() {
                     "taskmgr: the function cannot be called with such a task: its parameters must take a const Task&, or "
                     "the elements of a tuple, pair or array, after an optional taskmgr::Context&");
     }
+  } else if constexpr (std::is_reference_v<CallResult<F, Task>>) {
+    static_assert(std::is_constructible_v<ResultOf<F, Task>, CallResult<F, Task>>,
+                  "taskmgr: the function returns a reference to what cannot be copied: return a value or a pointer");
   }
 }
 
@@ -208,17 +212,19 @@ struct ListElement<std::span<T, N>> {
 };
 
 template <class... Parameters>
-struct ParameterList {  // a list of parameter types, as they are declared
+struct TaskOf {
   using Task = std::tuple<typename ListElement<std::decay_t<Parameters>>::type...>;
 };
 template <class One>
-struct ParameterList<One> {
+struct TaskOf<One> {
   using Task = typename ListElement<std::decay_t<One>>::type;
 };
+template <class... Parameters>
+struct ParameterList : TaskOf<Parameters...> {};  // a list of parameter types, as they are declared
 template <class... Rest>
-struct ParameterList<Context&, Rest...> : ParameterList<Rest...> {};
-template <class One>
-struct ParameterList<Context&, One> : ParameterList<One> {};
+struct ParameterList<Context&, Rest...> : TaskOf<Rest...> {};
+template <class... Rest>
+struct ParameterList<const Context&, Rest...> : TaskOf<Rest...> {};
 
 template <class T>
 struct SignatureOfCall {

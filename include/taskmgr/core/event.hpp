@@ -8,10 +8,12 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <mutex>
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
 
 namespace taskmgr {
 
@@ -37,7 +39,7 @@ enum class Level { debug, info, warning, error };
 /// How far a run is: sums of counters that the workers keep, each exact, though not all read in one instant.
 struct Progress {
   std::size_t total = 0;    ///< all tasks of the source, duplicates included; 0: unknown
-  std::size_t started = 0;  ///< tasks whose first attempt has begun
+  std::size_t started = 0;  ///< tasks that workers have begun with; of tiny tasks counted some at a time, ahead
   std::size_t succeeded = 0;
   std::size_t failed = 0;
   std::size_t cancelled = 0;
@@ -113,8 +115,15 @@ class Observer {
 
  private:
   friend struct detail::ObserverAccess;
+  /// An event that came up on the very thread that is inside of `on_event`.
+  struct Deferred {
+    Event event;
+    std::string message;
+  };
+
   std::mutex turn_;
   std::atomic<std::thread::id> inside_{};
+  std::deque<Deferred> deferred_;  // told when the call under way has returned; of the thread inside
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -123,8 +132,23 @@ namespace detail {
 
 /// Calls an observer, one call at a time.
 struct ObserverAccess {
+  /// Of the thread that is inside of a call: the event is told when that call has returned. So it comes about: an observer
+  /// cancels a run, a task's stop callback logs.
+  static void defer(Observer& observer, const Event& event) {
+    observer.deferred_.push_back({event, std::string(event.message)});
+  }
+  static void tell_deferred(Observer& observer) {
+    while (!observer.deferred_.empty()) {
+      const Observer::Deferred next = std::move(observer.deferred_.front());
+      observer.deferred_.pop_front();
+      Event event = next.event;
+      event.message = next.message;
+      observer.on_event(event);
+    }
+  }
+
   template <class Call>
-  static void call(Observer& observer, Call&& make) {
+  static void call(Observer& observer, const Call& make) {
     const std::scoped_lock lock(observer.turn_);
     observer.inside_.store(std::this_thread::get_id(), std::memory_order_relaxed);
     struct Leave {

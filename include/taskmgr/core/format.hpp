@@ -39,8 +39,8 @@ namespace detail {
 inline std::string human(std::chrono::nanoseconds duration) {
   const auto n = static_cast<double>(duration.count());
   if (n < 1e3) return fmt::format("{:.0f} ns", n);
-  if (n < 1e6) return fmt::format("{:.3g} us", n / 1e3);
-  if (n < 1e9) return fmt::format("{:.3g} ms", n / 1e6);
+  if (n < 999.5e3) return fmt::format("{:.3g} us", n / 1e3);  // what is not rounded up to 1e+03
+  if (n < 999.5e6) return fmt::format("{:.3g} ms", n / 1e6);
   if (n < 60e9) return fmt::format("{:.3g} s", n / 1e9);
   const auto seconds = static_cast<long long>(n / 1e9);
   if (seconds < 3600) return fmt::format("{} min {:02} s", seconds / 60, seconds % 60);

@@ -31,11 +31,11 @@ struct ShowOutcome {
 };
 
 /// What a `TaskMap` shows of a slot.
-template <class Task, class R, class Value>
+template <class Task, class R, class Value, State state_>
 struct ShowEntry {
   using value_type = std::pair<const Task&, Value&>;
-  static constexpr bool of_errors = std::is_same_v<std::remove_const_t<Value>, TaskError>;
-  static constexpr State state = of_errors ? State::failed : State::succeeded;
+  static constexpr State state = state_;
+  static constexpr bool of_errors = state == State::failed;
   Store<Task, R>* store = nullptr;
 
   /// The first slot from `slot` on that the map shows.
@@ -132,15 +132,15 @@ class Outcomes : detail::StoreView<Task, R> {
   [[nodiscard]] iterator end() const noexcept { return {{this->store_}, size()}; }
 };
 
-/// A map of a report from tasks to `Value`: `const R`, `R` where the report was a temporary, or `const TaskError`.
-/// In source order. The index behind `find` is built once; any number of threads may read.
-template <class Task, class R, class Value>
+/// A map of a report from tasks to `Value`: of the succeeded to `const R`, or `R` where the report was a temporary, of the
+/// failed to `const TaskError`. In source order. The index behind `find` is built once; any number of threads may read.
+template <class Task, class R, class Value, State state>
 class TaskMap : detail::StoreView<Task, R> {
  public:
   using key_type = Task;
   using mapped_type = std::remove_const_t<Value>;
   using value_type = std::pair<const Task&, Value&>;
-  using iterator = detail::SlotIterator<detail::ShowEntry<Task, R, Value>>;
+  using iterator = detail::SlotIterator<detail::ShowEntry<Task, R, Value, state>>;
   using const_iterator = iterator;
 
   TaskMap(std::shared_ptr<detail::Store<Task, R>> owner, detail::Store<Task, R>* store, std::size_t counted) noexcept
@@ -164,7 +164,7 @@ class TaskMap : detail::StoreView<Task, R> {
   [[nodiscard]] Container to() const;
 
  private:
-  using Show = detail::ShowEntry<Task, R, Value>;
+  using Show = detail::ShowEntry<Task, R, Value, state>;
   [[nodiscard]] Show show() const noexcept { return {this->store_}; }
   [[nodiscard]] std::size_t position(const Task& task) const {
     const std::size_t slot = this->store_->find(task, Show::state);
@@ -272,12 +272,16 @@ class [[nodiscard]] Report {
   [[nodiscard]] Outcome<Task, R> operator[](std::size_t i) &&;
 
   /// From tasks to results.
-  [[nodiscard]] TaskMap<Task, R, const R> success_map() const& { return {nullptr, store_.get(), succeeded}; }
-  [[nodiscard]] TaskMap<Task, R, R> success_map() && { return {store_, store_.get(), succeeded}; }
+  [[nodiscard]] TaskMap<Task, R, const R, State::succeeded> success_map() const& {
+    return {nullptr, store_.get(), succeeded};
+  }
+  [[nodiscard]] TaskMap<Task, R, R, State::succeeded> success_map() && { return {store_, store_.get(), succeeded}; }
 
   /// From tasks to errors.
-  [[nodiscard]] TaskMap<Task, R, const TaskError> error_map() const& { return {nullptr, store_.get(), failed}; }
-  [[nodiscard]] TaskMap<Task, R, const TaskError> error_map() && { return {store_, store_.get(), failed}; }
+  [[nodiscard]] TaskMap<Task, R, const TaskError, State::failed> error_map() const& {
+    return {nullptr, store_.get(), failed};
+  }
+  [[nodiscard]] TaskMap<Task, R, const TaskError, State::failed> error_map() && { return {store_, store_.get(), failed}; }
 
   [[nodiscard]] TaskRange<Task, R, const Task> failed_tasks() const& { return {nullptr, store_.get(), State::failed}; }
   [[nodiscard]] TaskRange<Task, R, Task> failed_tasks() && { return {store_, store_.get(), State::failed}; }
@@ -316,8 +320,8 @@ struct ReportAccess {
 
 }  // namespace detail
 
-template <class Task, class R, class Value>
-Value& TaskMap<Task, R, Value>::at(const Task& task) const {
+template <class Task, class R, class Value, State state>
+Value& TaskMap<Task, R, Value, state>::at(const Task& task) const {
   const std::size_t slot = position(task);
   if (slot == this->store_->size()) {
     throw std::out_of_range(Show::of_errors ? "taskmgr: error_map().at(): no such task failed"
@@ -326,9 +330,9 @@ Value& TaskMap<Task, R, Value>::at(const Task& task) const {
   return show().value(slot);
 }
 
-template <class Task, class R, class Value>
+template <class Task, class R, class Value, State state>
 template <class Container>
-Container TaskMap<Task, R, Value>::to() const {
+Container TaskMap<Task, R, Value, state>::to() const {
   Container all;
   if constexpr (requires { all.reserve(size()); }) all.reserve(size());
   for (auto [task, value] : *this) {

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -127,7 +128,7 @@ class Store {
     std::vector<bool> hidden{};  // slots that a later equal key hides; empty: none
   };
 
-  [[nodiscard]] bool equals(std::size_t slot, const Task& key) const { return equal(tasks_[slot], key); }
+  [[nodiscard]] bool equals(std::size_t slot, const Task& key) const { return detail::equal(tasks_[slot], key); }
   void drop_from(std::size_t first) noexcept {
     while (tasks_.size() > first) tasks_.pop_back();
   }
@@ -170,7 +171,8 @@ std::exception_ptr Store<Task, R>::fill(Tasks&& tasks, bool share) {
   };
   try {
     if constexpr (std::ranges::sized_range<Tasks>) make_room(static_cast<std::size_t>(std::ranges::size(tasks)));
-    if constexpr (std::is_same_v<std::remove_cvref_t<Tasks>, TaskList> && gives_away<Tasks>) {
+    if constexpr (std::is_same_v<std::remove_cvref_t<Tasks>, TaskList> && gives_away<Tasks> &&
+                  std::is_move_assignable_v<Task>) {
       tasks_ = std::forward<Tasks>(tasks);
       while (shared_ && looked_at < tasks_.size() && look(std::min(looked_at + ahead, tasks_.size()))) {
       }
@@ -206,7 +208,8 @@ template <class Task, class R>
 template <class Tasks>
 bool Store<Task, R>::copy_whole([[maybe_unused]] Tasks& tasks) {
   if constexpr (std::ranges::contiguous_range<Tasks> && std::ranges::sized_range<Tasks> &&
-                std::is_same_v<TaskList, std::vector<Task>> && std::is_trivially_copyable_v<Task>) {
+                std::is_same_v<TaskList, std::vector<Task>> && std::is_trivially_copyable_v<Task> &&
+                std::copyable<Task>) {
     if (shared_) return false;
     const Task* const first = std::ranges::data(tasks);
     tasks_.assign(first, first + std::ranges::size(tasks));

@@ -23,7 +23,7 @@ namespace taskmgr {
 ///
 /// An outcome may be copied or moved out, and then owns what it shows. `++` works on tasks while nothing is done. Where the
 /// source throws, the outcomes of what was taken come first, then `++` throws; so does what an observer threw.
-/// Thread safety: one thread at a time walks it.
+/// It must not outlive its manager. Thread safety: one thread at a time walks it.
 template <class Task, class R>
 class [[nodiscard]] Stream {
  public:
@@ -43,6 +43,7 @@ class [[nodiscard]] Stream {
     [[nodiscard]] reference operator*() const noexcept { return *outcome_; }
     [[nodiscard]] pointer operator->() const noexcept { return outcome_; }
     iterator& operator++() {
+      outcome_ = nullptr;  // the end, if this throws
       outcome_ = flow_->next();
       return *this;
     }

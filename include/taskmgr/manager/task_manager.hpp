@@ -237,6 +237,7 @@ class Streamed final : public AnyFlow<Task, R> {
 template <class F>
 TaskManager<F>::TaskManager(F function, Options options) {
   detail::validate(options);
+  static_cast<void>(detail::unrecorded_error());  // made while there is memory
   state_ = std::make_unique<detail::ManagerState<F>>(std::move(function), std::move(options));
   state_->workers = detail::worker_count(state_->options);
   if (state_->options.show_progress) observe(std::make_shared<ProgressBar>());
@@ -244,6 +245,7 @@ TaskManager<F>::TaskManager(F function, Options options) {
 
 template <class F>
 TaskManager<F>& TaskManager<F>::observe(std::shared_ptr<Observer> observer) {
+  if (observer == nullptr) throw UsageError("taskmgr: observe() of a null pointer: pass an observer");
   if (state_->runs.load() != 0) {
     throw UsageError("taskmgr: observe() while \"" + state_->options.name +
                      "\" runs: attach observers before start, or wait for the run");

@@ -80,8 +80,8 @@ class WithResult {
   WithResult(F f, G g) : f_(std::move(f)), g_(std::move(g)) {}
 
   template <class Task>
-    requires CallableWith<F, Task>
   decltype(auto) operator()(Context& context, const Task& task) const {
+    require_callable<F, Task>();
     if constexpr (std::is_void_v<CallResult<F, Task>>) {
       call(f_, context, task);
       static_assert(std::is_invocable_v<const G&, const Task&>,

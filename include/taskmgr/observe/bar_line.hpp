@@ -155,8 +155,10 @@ inline BarWords::BarWords(const BarState& state) {
   if (known && !state.finished) {
     const std::size_t settled = progress.finished();
     const auto remaining = static_cast<double>(progress.total > settled ? progress.total - settled : 0);
-    // Rounded up: what is left is never "0:00".
-    const double seconds = state.rate > 0 ? std::ceil(remaining / state.rate - 0.01) : remaining > 0 ? 1e9 : 0;
+    double seconds = 0;
+    if (remaining > 0) {  // rounded up: not "0:00" as long as something is left
+      seconds = state.rate > 0 ? std::max(1.0, std::ceil(remaining / state.rate - 0.01)) : 1e9;
+    }
     constexpr double longest = 100.0 * 86400;  // beyond, it is no estimate
     left = seconds < longest ? clock_text(std::chrono::nanoseconds{static_cast<std::int64_t>(seconds * 1e9)}) : "-:--";
   }

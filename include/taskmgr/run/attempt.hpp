@@ -128,7 +128,7 @@ class Attempts : public Crew {
       if (timeout.count() == 0) {
         slot.succeed(attempt, make);
       } else {
-        const Deadline watched(*this, seat, begin + timeout);
+        const Deadline watched(*this, seat, later(begin, timeout));
         slot.succeed(attempt, make);
       }
     } catch (...) {
@@ -203,10 +203,13 @@ class Attempts : public Crew {
     }
   }
 
-  static Failure timed_out(std::chrono::nanoseconds timeout) {
+  static Failure timed_out(std::chrono::nanoseconds timeout) noexcept {
     const double seconds = std::chrono::duration<double>(timeout).count();
-    return {TaskError::Kind::timeout,
-            std::make_exception_ptr(TimeoutError(fmt::format("no result within the timeout of {:g} s", seconds)))};
+    try {
+      throw TimeoutError(fmt::format("no result within the timeout of {:g} s", seconds));
+    } catch (...) {
+      return {TaskError::Kind::timeout, std::current_exception()};  // or, without memory, what says that
+    }
   }
 
   const F& function_;

@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -31,9 +32,9 @@ struct NoSink {};
 
 /// What a manager keeps between its runs.
 struct Workshop {
-  Pool pool;
-  Watchdog watchdog;
   std::atomic<std::int64_t> per_task{-1};  // ns that a task of the last run took, waits included; -1: not known
+  Watchdog watchdog;
+  Pool pool;  // last: its threads end before what they use
 };
 
 /// A run over the tasks of a store.
@@ -93,7 +94,8 @@ class Batch final : public Attempts<Batch<F, Task, R, Sink>, F, Task, R> {
   [[nodiscard]] std::size_t run_all(Span span, Seat& seat) noexcept;
   [[nodiscard]] std::size_t run_plainly(Span span, Seat& seat) noexcept;
   [[nodiscard]] bool run_due(Seat& seat, std::size_t& settled) noexcept;
-  void drive_from(Seat& seat);
+  void drive_from(Seat& seat) noexcept;
+  void hand_over() noexcept;
   void call_helpers(const Pace& pace) noexcept;
   void tell_duplicates() noexcept;
 
@@ -141,32 +143,43 @@ void Batch<F, Task, R, Sink>::drive() {
 }
 
 template <class F, class Task, class R, class Sink>
-void Batch<F, Task, R, Sink>::drive_from(Seat& seat) {
-  if (!this->ready(seat)) {
-    // This thread may run no task: another one drives from another seat, or, if there is none, nothing is run at all.
+void Batch<F, Task, R, Sink>::drive_from(Seat& seat) noexcept {
+  if (!this->ready(seat)) hand_over();
+  if (this->settled()) return;
+  for (;;) {
+    this->publish_quietly(work(seat));
+    if (this->settled()) return;
+    this->rest_until(this->next_due());
+  }
+}
+
+/// The driver may run no task: another thread drives, from another seat. If there is none, no task is begun any more.
+template <class F, class Task, class R, class Sink>
+void Batch<F, Task, R, Sink>::hand_over() noexcept {
+  Pool& pool = workshop_.pool;
+  this->tells_leaving.store(true, std::memory_order_relaxed);  // before the first look at the seats
+  while (!this->settled()) {
     std::mutex mutex;
     std::condition_variable changed;
     bool done = false;
     const auto from_another_seat = [&] {
-      if (Seat* other = workshop_.pool.seat_in(*this)) {
+      if (Seat* other = pool.seat_in(*this)) {
         drive_from(*other);
-        workshop_.pool.leave(*this, *other);
+        pool.leave(*this, *other);
       }
       const std::scoped_lock lock(mutex);
       done = true;
       changed.notify_one();  // with the lock held: the one who waits ends this object's life
     };
-    if (workshop_.pool.post(from_another_seat)) {
+    if (pool.has_seat(*this) && pool.post(std::ref(from_another_seat))) {
       std::unique_lock lock(mutex);
       changed.wait(lock, [&] { return done; });
+    } else if (pool.unhelped(*this)) {
+      this->halt();
+      return;
+    } else {
+      this->rest_until(RetryQueue::never);  // a helper that leaves wakes us
     }
-    if (this->settled()) return;
-    this->halt();
-  }
-  for (;;) {
-    this->publish_quietly(work(seat));
-    if (this->settled()) return;
-    this->rest();
   }
 }
 
@@ -262,6 +275,7 @@ std::size_t Batch<F, Task, R, Sink>::run_plainly(Span span, Seat& seat) noexcept
   std::size_t settled = 0;
   std::size_t succeeded = 0;
   std::size_t id = span.first;
+  seat.started.add(span.size());
   while (id != span.last) {
     const std::size_t from = id;
     try {
@@ -272,17 +286,16 @@ std::size_t Batch<F, Task, R, Sink>::run_plainly(Span span, Seat& seat) noexcept
       if (id == span.last) break;
     } catch (...) {
       succeeded += id - from;
-      seat.started.add(1);
       settled += this->failed_plainly(id, seat) == Step::settled ? 1U : 0U;
       ++id;
       continue;
     }
-    for (; id != span.last; ++id) {  // stopped
+    seat.started.add(id - span.last);  // stopped: these are not begun (wraps around to a subtraction)
+    for (; id != span.last; ++id) {
       this->cancel_task(id, 0, seat);
       ++settled;
     }
   }
-  seat.started.add(succeeded);
   seat.succeeded.add(succeeded);
   return settled + succeeded;
 }

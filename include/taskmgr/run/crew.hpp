@@ -36,6 +36,11 @@ namespace taskmgr::detail {
 
 using Clock = std::chrono::steady_clock;
 
+/// `from + wait`, or the end of time.
+[[nodiscard]] constexpr Clock::time_point later(Clock::time_point from, std::chrono::nanoseconds wait) noexcept {
+  return wait > Clock::time_point::max() - from ? Clock::time_point::max() : from + wait;
+}
+
 /// A counter with one writer at a time; anybody may read.
 class Count {
  public:
@@ -121,6 +126,8 @@ class Crew : public Ear {
   [[nodiscard]] Seat& sit_down() noexcept;
   void stand_up(Seat& seat) noexcept { seat.taken = false; }
   std::size_t helpers = 0;
+  std::atomic<bool> tells_leaving{false};  // the driver is to be woken when a helper leaves
+  void wake_driver() noexcept;
 
   /// Works until there is nothing to take.
   void help(Seat& seat) noexcept;
@@ -154,15 +161,14 @@ class Crew : public Ear {
   }
   [[nodiscard]] bool settled() const noexcept { return unsettled_.load(std::memory_order_acquire) == 0; }
 
-  /// The driver: until all is settled, or there may be something to do, or there are `news`.
+  /// The driver: until all is settled, or it is woken, or there are `news`, or the next retry is due.
   template <class News>
-  void rest(const News& news) noexcept;
-  void rest() noexcept {
-    rest([] { return false; });
+  void rest_until(RetryQueue::TimePoint due, const News& news) noexcept;
+  void rest_until(RetryQueue::TimePoint due) noexcept {
+    rest_until(due, [] { return false; });
   }
-  void wake_driver() noexcept;
   void wake_resting_driver() noexcept {
-    if (resting_.load()) wake_driver();  // in one order with the news: see `rest`
+    if (resting_.load()) wake_driver();  // in one order with the news: see `rest_until`
   }
   /// Until `due`, or a stop: then false.
   [[nodiscard]] bool pause_until(Clock::time_point due) noexcept;
@@ -382,7 +388,7 @@ inline void Crew::wake_driver() noexcept {
 }
 
 template <class News>
-void Crew::rest(const News& news) noexcept {
+void Crew::rest_until(RetryQueue::TimePoint due, const News& news) noexcept {
   // The others are often just about to finish, and to be put to sleep and woken takes longer than that: look a few times,
   // for one or two microseconds in all.
   for (int look = 0; look < 40; ++look) {
@@ -394,7 +400,6 @@ void Crew::rest(const News& news) noexcept {
   // one order of sequentially consistent operations, so one of the two sees the other.
   resting_.store(true);
   const auto awake = [&] { return woken_ || settled() || news(); };
-  const RetryQueue::TimePoint due = retries_.next_due();
   if (due == RetryQueue::never) changed_.wait(lock, awake);
   else changed_.wait_until(lock, due, awake);
   resting_.store(false, std::memory_order_relaxed);
@@ -423,7 +428,8 @@ inline void Crew::began(Seat& seat, std::uint64_t number, int attempt, const voi
 
 inline Ruling Crew::judge(Failure& failure, int attempt) noexcept {
   using Verdict = Ruling::Verdict;
-  const Stop stop = stop_.load(std::memory_order_relaxed);
+  // the token before our own note of it: that is only made after the callbacks of those who came later
+  const Stop stop = token_.stop_requested() ? Stop::cancelled : stop_.load(std::memory_order_relaxed);
   if (stop == Stop::cancelled && failure.kind == TaskError::Kind::exception && is_a<Cancelled>(failure.exception)) {
     return {Verdict::cancel, {}};
   }
@@ -445,7 +451,8 @@ inline void Crew::note_failure(bool after_success) noexcept {
   if (!after_success && halt_at.failures != 0 && failures >= halt_at.failures) halt();
   if (!watches_ratio()) return;
   const std::size_t finished = finished_.fetch_add(1, std::memory_order_relaxed) + 1;
-  if (finished >= enough && static_cast<double>(failures) >= halt_at.failure_ratio * static_cast<double>(finished)) halt();
+  // divided, not multiplied: 7 / 25 rounds to the 0.28 that somebody wrote
+  if (finished >= enough && static_cast<double>(failures) / static_cast<double>(finished) >= halt_at.failure_ratio) halt();
 }
 
 inline Event Crew::event(EventKind kind) const noexcept {

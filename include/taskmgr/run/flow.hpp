@@ -107,6 +107,7 @@ class Flow final : public AnyFlow<Task, R>, public Attempts<Flow<F, Task, R, Tas
     harvest_.reserve(widest_);
     pulled_now_.reserve(widest_);
     for (std::size_t id = widest_; id-- > 0;) free_.push_back(id);
+    this->tells_leaving.store(!alone_, std::memory_order_relaxed);
     this->writer = &write_task<Task>;
     this->open();
   }
@@ -298,7 +299,7 @@ void Flow<F, Task, R, Tasks>::pull_one() {
       const hash<Task> hash_of{};
       passage.hash = hash_of(*passage.task);
       index_.make_room(widest_, widest_, [this](std::size_t other) { return at(other).hash; });
-      const auto same = [&](std::size_t other) { return equal(*at(other).task, *passage.task); };
+      const auto same = [&](std::size_t other) { return detail::equal(*at(other).task, *passage.task); };
       if (const std::size_t first = index_.find_or_insert(passage.hash, id, same); first != npos) {
         ++numbered_;
         this->note_duplicate(number, &*at(first).task);
@@ -306,6 +307,7 @@ void Flow<F, Task, R, Tasks>::pull_one() {
       }
     }
   }
+  if (ordered_) in_order_.push_back(npos);  // first: it may throw
   passage.slot.emplace();
   passage.error.reset();
   passage.duration = std::chrono::nanoseconds{0};
@@ -313,7 +315,6 @@ void Flow<F, Task, R, Tasks>::pull_one() {
   passage.sequence = pulled_;
   free_.pop_back();
   pulled_now_.push_back(id);
-  if (ordered_) in_order_.push_back(npos);
   ++pulled_;
   ++numbered_;
 }
@@ -359,7 +360,10 @@ void Flow<F, Task, R, Tasks>::get_on() noexcept {
     }
   }
   driver_.store(std::thread::id{}, std::memory_order_relaxed);
-  if (!worked) this->rest([this] { return done_count_.load() != 0; });
+  if (worked) return;
+  // without a seat it is for the workers to see to a retry that falls due; the one that leaves wakes the driver
+  const RetryQueue::TimePoint due = workshop_.pool.has_seat(*this) ? this->next_due() : RetryQueue::never;
+  this->rest_until(due, [this] { return done_count_.load() != 0; });
 }
 
 template <class F, class Task, class R, class Tasks>
@@ -388,7 +392,7 @@ std::size_t Flow<F, Task, R, Tasks>::work(Seat& seat) noexcept {
       settle(due->id, due->attempt);
       count = 1;
     } else {
-      count = take(ids, pace.stride());
+      count = take(ids, this->options().chunk != 0 ? pace.chunk() : pace.stride());
       if (count == 0) return 0;  // all was published
       for (std::size_t k = 0; k < count; ++k) settle(ids[k], 1);
     }
@@ -415,7 +419,7 @@ template <class F, class Task, class R, class Tasks>
 std::size_t Flow<F, Task, R, Tasks>::take(std::span<std::size_t> ids, std::size_t most) noexcept {
   const std::scoped_lock lock(queues_);
   std::size_t count = 0;
-  for (; count < most && !waiting_.empty(); ++count) ids[count] = waiting_.pop();
+  for (; count < std::min(most, ids.size()) && !waiting_.empty(); ++count) ids[count] = waiting_.pop();
   waiting_count_.store(waiting_.size(), std::memory_order_relaxed);
   return count;
 }

@@ -76,12 +76,15 @@ class Hub {
   template <class Call>
   static void call(Listener& listener, FirstException& thrown, Call&& make) noexcept {
     if (listener.threw.load(std::memory_order_relaxed)) return;
-    try {
-      ObserverAccess::call(*listener.observer, make);
-    } catch (...) {
-      listener.threw.store(true, std::memory_order_relaxed);
-      thrown.keep(std::current_exception());
-    }
+    ObserverAccess::call(*listener.observer, [&](Observer& observer) {
+      if (listener.threw.load(std::memory_order_relaxed)) return;  // while this thread waited for its turn
+      try {
+        make(observer);
+      } catch (...) {
+        listener.threw.store(true, std::memory_order_relaxed);
+        thrown.keep(std::current_exception());
+      }
+    });
   }
 
   std::vector<std::unique_ptr<Listener>> listeners_;
@@ -108,13 +111,25 @@ inline Hub::Hub(const Observers& observers) {
 inline void Hub::tell(const Event& event, FirstException& thrown) noexcept {
   for (const auto& listener : listeners_) {
     if ((listener->wanted & bit(event.kind)) == 0) continue;
-    call(*listener, thrown, [&](Observer& observer) { observer.on_event(event); });
+    try {
+      if (ObserverAccess::inside(*listener->observer)) {
+        ObserverAccess::defer(*listener->observer, event);
+        continue;
+      }
+    } catch (...) {
+      thrown.keep(std::current_exception());  // no memory to keep it
+      continue;
+    }
+    call(*listener, thrown, [&event](Observer& observer) {
+      observer.on_event(event);
+      ObserverAccess::tell_deferred(observer);
+    });
   }
 }
 
 inline void Hub::tick(const Progress& progress, FirstException& thrown) noexcept {
   for (const auto& listener : listeners_) {
-    call(*listener, thrown, [&](Observer& observer) { observer.on_tick(progress); });
+    call(*listener, thrown, [&progress](Observer& observer) { observer.on_tick(progress); });
   }
 }
 

@@ -31,19 +31,25 @@ class Pool {
   Pool() = default;
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
-  /// No run may be left.
+  /// Waits for the runs that are driven here.
   ~Pool();
 
   /// Runs `job` on a thread of its own: false if there is none, nor can one be started.
-  [[nodiscard]] bool post(std::function<void()> job);
+  [[nodiscard]] bool post(std::function<void()> job) noexcept;
 
   /// From now on threads may help this run. With `call`, one is called at once; else only if none would come by itself.
-  void offer(Crew& crew, bool call);
+  void offer(Crew& crew, bool call) noexcept;
 
   /// There is more to do in this run; `call` as above.
-  void call_for(Crew& crew, bool call);
+  void call_for(Crew& crew, bool call) noexcept;
 
-  /// Nobody works on this run, and nobody can: each seat is barred.
+  /// A seat of this run is free.
+  [[nodiscard]] bool has_seat(const Crew& crew) const;
+
+  /// No helper works on this run.
+  [[nodiscard]] bool unhelped(const Crew& crew) const;
+
+  /// No helper works on this run, and none can: each seat is barred.
   [[nodiscard]] bool abandoned(const Crew& crew) const;
 
   /// Nobody joins this run any more, and whoever helped it has left.
@@ -68,7 +74,7 @@ class Pool {
   static constexpr std::chrono::milliseconds glance{1};
   static constexpr int glances = 20;
 
-  bool bring_one();  // with the lock held
+  bool bring_one() noexcept;  // with the lock held
   void serve() noexcept;
   void wait(std::unique_lock<std::mutex>& lock, int& patience);
   Crew* in_need() const noexcept;
@@ -80,6 +86,7 @@ class Pool {
   std::vector<std::thread> threads_;
   std::deque<std::function<void()>> jobs_;
   std::vector<Crew*> crews_;
+  std::size_t working_ = 0;   // threads in a job or a run
   std::size_t idle_ = 0;
   std::size_t glancing_ = 0;  // of the idle, those that will look around by themselves
   std::size_t notified_ = 0;  // of the idle, those that were called and are not up yet
@@ -91,14 +98,15 @@ class Pool {
 
 inline Pool::~Pool() {
   {
-    const std::scoped_lock lock(mutex_);
+    std::unique_lock lock(mutex_);
+    left_.wait(lock, [this] { return working_ == 0 && jobs_.empty(); });  // from now on nobody starts another thread
     ending_ = true;
   }
   called_.notify_all();
   for (std::thread& thread : threads_) thread.join();
 }
 
-inline bool Pool::bring_one() {
+inline bool Pool::bring_one() noexcept {
   if (idle_ > notified_) {
     ++notified_;
     called_.notify_one();
@@ -113,23 +121,41 @@ inline bool Pool::bring_one() {
   }
 }
 
-inline bool Pool::post(std::function<void()> job) {
+inline bool Pool::post(std::function<void()> job) noexcept {
   const std::scoped_lock lock(mutex_);
-  jobs_.push_back(std::move(job));
+  try {
+    jobs_.push_back(std::move(job));
+  } catch (...) {
+    return false;
+  }
   if (bring_one()) return true;
   jobs_.pop_back();
   return false;
 }
 
-inline void Pool::offer(Crew& crew, bool call) {
+inline void Pool::offer(Crew& crew, bool call) noexcept {
   const std::scoped_lock lock(mutex_);
-  crews_.push_back(&crew);
+  try {
+    crews_.push_back(&crew);
+  } catch (...) {
+    return;  // no memory to be known: the driver does it alone
+  }
   if (call || glancing_ == 0) bring_one();
 }
 
-inline void Pool::call_for(Crew& crew, bool call) {
+inline void Pool::call_for(Crew& crew, bool call) noexcept {
   const std::scoped_lock lock(mutex_);
   if ((call || glancing_ == 0) && crew.wants_help()) bring_one();
+}
+
+inline bool Pool::has_seat(const Crew& crew) const {
+  const std::scoped_lock lock(mutex_);
+  return crew.has_seat();
+}
+
+inline bool Pool::unhelped(const Crew& crew) const {
+  const std::scoped_lock lock(mutex_);
+  return crew.helpers == 0;
 }
 
 inline bool Pool::abandoned(const Crew& crew) const {
@@ -187,6 +213,7 @@ inline void Pool::help(std::unique_lock<std::mutex>& lock, Crew& crew) noexcept 
   crew.help(seat);
   lock.lock();
   crew.stand_up(seat);
+  if (crew.tells_leaving.load(std::memory_order_relaxed)) crew.wake_driver();
   if (--crew.helpers == 0) left_.notify_all();
 }
 
@@ -197,13 +224,18 @@ inline void Pool::serve() noexcept {
     if (!jobs_.empty()) {
       const std::function<void()> job = std::move(jobs_.front());
       jobs_.pop_front();
+      if (in_need() != nullptr) bring_one();  // who counted on this thread to look around is served by another
+      ++working_;
       lock.unlock();
       job();
       lock.lock();
       patience = glances;
+      if (--working_ == 0) left_.notify_all();
     } else if (Crew* crew = in_need()) {
+      ++working_;
       help(lock, *crew);
       patience = glances;
+      if (--working_ == 0) left_.notify_all();
     } else if (ending_) {
       return;
     } else {
@@ -214,7 +246,9 @@ inline void Pool::serve() noexcept {
 
 inline void Pool::wait(std::unique_lock<std::mutex>& lock, int& patience) {
   RetryQueue::TimePoint due = RetryQueue::never;
-  for (const Crew* crew : crews_) due = std::min(due, crew->next_due());
+  for (const Crew* crew : crews_) {
+    if (crew->has_seat()) due = std::min(due, crew->next_due());  // else a worker there sees to it
+  }
   ++idle_;
   if (patience > 0) {
     --patience;

@@ -6,9 +6,9 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <exception>
 #include <mutex>
 #include <stop_token>
-#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -18,7 +18,7 @@ namespace taskmgr::detail {
 ///
 /// All deadlines of one watchdog are the same span after their start, so they are kept in the order in which they were
 /// armed, and a new one never comes before those that the thread waits for. Where the thread cannot be started, attempts
-/// are not asked to stop, but see their deadline in `Context::stop_requested()` all the same.
+/// are not asked to stop, but see their deadline in `Context::stop_requested()` all the same; the next one tries again.
 ///
 /// Thread safety: any number of threads may call; one `Alarm` belongs to one attempt at a time. Complexity: O(1).
 class Watchdog {
@@ -63,7 +63,6 @@ class Watchdog {
   Alarm* last_ = nullptr;
   bool dozing_ = false;  // the thread waits without an end: a new alarm has to wake it
   bool ending_ = false;
-  bool tried_ = false;  // to start the thread
   std::thread thread_;
 };
 
@@ -91,10 +90,10 @@ inline void Watchdog::arm(Alarm& alarm, TimePoint deadline) {
     (last_ != nullptr ? last_->after_ : first_) = &alarm;
     last_ = &alarm;
     wake = std::exchange(dozing_, false);
-    if (!std::exchange(tried_, true)) {
+    if (!thread_.joinable()) {
       try {
         thread_ = std::thread{[this] { watch(); }};
-      } catch (const std::system_error&) {
+      } catch (const std::exception&) {  // no thread, or no memory for one
       }
     }
   }

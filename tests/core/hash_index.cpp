@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: MIT
+#include <taskmgr/core/hash_index.hpp>
+
+#include <doctest/doctest.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <stdexcept>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "support/random.hpp"
+
+using taskmgr::detail::HashIndex;
+
+namespace {
+
+using Hash = std::function<std::size_t(std::uint64_t)>;
+
+/// As `REQUIRE`, for millions of times.
+void must(bool so, const char* what) {
+  if (!so) FAIL(what);
+}
+
+/// Keys at positions, an index of them, and the map that it should agree with.
+class Indexed {
+ public:
+  explicit Indexed(Hash hash, std::size_t positions) : hash_(std::move(hash)), keys_(positions), used_(positions) {}
+
+  void insert(std::uint64_t key, std::size_t position) {
+    index_.make_room(index_.size() + 1, keys_.size(), [&](std::size_t at) { return hash_(keys_[at]); });
+    const std::size_t found = index_.find_or_insert(hash_(key), position, [&](std::size_t at) { return same(at, key); });
+    const auto [entry, is_new] = model_.try_emplace(key, position);
+    if (is_new) {
+      must(found == HashIndex::npos, "a new key is not in");
+      keys_[position] = key;
+      used_[position] = true;
+    } else {
+      must(found == entry->second, "a key that is in is found at its position");
+    }
+  }
+  void erase(std::uint64_t key) {
+    const auto entry = model_.find(key);
+    if (entry == model_.end()) return;
+    index_.erase(hash_(key), entry->second, [&](std::size_t at) { return hash_(keys_[at]); });
+    used_[entry->second] = false;
+    model_.erase(entry);
+  }
+  void look_up(std::uint64_t key) {
+    const auto entry = model_.find(key);
+    const std::size_t found = index_.find(hash_(key), [&](std::size_t at) { return same(at, key); });
+    must(found == (entry == model_.end() ? HashIndex::npos : entry->second), "a key is found where it is");
+    must(index_.size() == model_.size(), "the size is the number of keys");
+  }
+  [[nodiscard]] bool is_free(std::size_t position) const { return !used_[position]; }
+
+ private:
+  bool same(std::size_t at, std::uint64_t key) const {
+    must(at < keys_.size() && used_[at], "only keys that are in are compared");
+    return keys_[at] == key;
+  }
+
+  Hash hash_;
+  std::vector<std::uint64_t> keys_;
+  std::vector<bool> used_;
+  std::unordered_map<std::uint64_t, std::size_t> model_;
+  HashIndex index_;
+};
+
+const std::vector<std::pair<const char*, Hash>>& hashes() {
+  static const std::vector<std::pair<const char*, Hash>> all{
+      {"the key itself", [](std::uint64_t key) { return static_cast<std::size_t>(key); }},
+      {"all equal", [](std::uint64_t) { return std::size_t{0}; }},
+      {"all ones", [](std::uint64_t) { return ~std::size_t{0}; }},
+      {"four values", [](std::uint64_t key) { return static_cast<std::size_t>(key % 4); }},
+      {"high bits only", [](std::uint64_t key) { return static_cast<std::size_t>(key << 48U); }},
+      {"multiples of a large power of two", [](std::uint64_t key) { return static_cast<std::size_t>(key << 20U); }},
+  };
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("an index does as a map does, however keys come and go, and whatever their hashes are") {
+  INFO("TASKMGR_SEED=" << support::seed());
+  support::Random random;
+  for (const auto& named : hashes()) {
+    CAPTURE(named.first);
+    for (int round = 0; round < 6; ++round) {
+      const std::size_t positions = 40 + random.below(200);
+      const std::size_t keys = 1 + random.below(2 * positions);
+      const std::size_t inserts = 1 + random.below(9);  // of ten: the index fills, or stays almost empty
+      Indexed indexed{named.second, positions};
+      for (int step = 0; step < 3'000; ++step) {
+        const std::uint64_t key = random.below(keys);
+        if (random.below(10) >= inserts) {
+          indexed.erase(key);
+        } else if (const std::size_t position = random.below(positions); indexed.is_free(position)) {
+          indexed.insert(key, position);
+        }
+        indexed.look_up(key);
+        indexed.look_up(random.below(2 * keys));
+      }
+      for (std::uint64_t key = 0; key < 2 * keys; ++key) indexed.look_up(key);
+    }
+  }
+}
+
+TEST_CASE("an empty index finds nothing, and asks nobody") {
+  const HashIndex index;
+  CHECK(index.size() == 0);
+  CHECK(index.find(42, [](std::size_t) -> bool { throw std::logic_error("asked"); }) == HashIndex::npos);
+}
+
+TEST_CASE("room that is there already is kept, and asked for no hash") {
+  HashIndex index;
+  index.make_room(100, 100, [](std::size_t) -> std::size_t { throw std::logic_error("asked"); });
+  for (std::size_t k = 0; k < 100; ++k) {
+    index.prefetch(k);
+    CHECK(index.find_or_insert(k, k, [](std::size_t) { return false; }) == HashIndex::npos);
+  }
+  index.make_room(100, 100, [](std::size_t) -> std::size_t { throw std::logic_error("asked"); });
+  CHECK(index.size() == 100);
+}
+
+TEST_CASE("a hash that throws while an index grows leaves it as it was") {
+  HashIndex index;
+  const auto never_same = [](std::size_t) { return false; };
+  index.make_room(50, 50, [](std::size_t at) { return at; });
+  for (std::size_t k = 0; k < 50; ++k) REQUIRE(index.find_or_insert(k, k, never_same) == HashIndex::npos);
+  const auto throws_at_30 = [](std::size_t at) {
+    if (at == 30) throw std::runtime_error("no hash");
+    return at;
+  };
+  CHECK_THROWS_AS(index.make_room(10'000, 10'000, throws_at_30), std::runtime_error);
+  CHECK(index.size() == 50);
+  for (std::size_t k = 0; k < 50; ++k) {
+    CHECK(index.find(k, [k](std::size_t at) { return at == k; }) == k);
+  }
+}
+
+TEST_CASE("an equality that throws leaves an index as it was") {
+  HashIndex index;
+  index.make_room(10, 10, [](std::size_t at) { return at; });
+  REQUIRE(index.find_or_insert(1, 0, [](std::size_t) { return true; }) == HashIndex::npos);
+  const auto throws = [](std::size_t) -> bool { throw std::runtime_error("no equality"); };
+  CHECK_THROWS_AS(index.find_or_insert(1, 1, throws), std::runtime_error);
+  CHECK_THROWS_AS(static_cast<void>(index.find(1, throws)), std::runtime_error);
+  CHECK(index.size() == 1);
+  CHECK(index.find(1, [](std::size_t) { return true; }) == 0);
+}
+
+TEST_CASE("positions beyond sixteen million are told apart") {
+  constexpr std::size_t far = (std::size_t{1} << 24U) + 5;
+  HashIndex index;
+  index.make_room(2, 10, [](std::size_t at) { return at; });
+  REQUIRE(index.find_or_insert(7, 3, [](std::size_t) { return false; }) == HashIndex::npos);
+  index.make_room(3, far + 1, [](std::size_t) { return std::size_t{7}; });
+  REQUIRE(index.find_or_insert(7, far, [](std::size_t at) { return at == far; }) == HashIndex::npos);
+  REQUIRE(index.find_or_insert(8, far - 1, [](std::size_t at) { return at == far - 1; }) == HashIndex::npos);
+  CHECK(index.size() == 3);
+  CHECK(index.find(7, [](std::size_t at) { return at == 3; }) == 3);
+  CHECK(index.find(7, [](std::size_t at) { return at == far; }) == far);
+  CHECK(index.find(8, [](std::size_t) { return true; }) == far - 1);
+  index.erase(7, 3, [](std::size_t at) -> std::size_t { return at == far - 1 ? 8 : 7; });
+  CHECK(index.find(7, [](std::size_t at) { return at == 3; }) == HashIndex::npos);
+  CHECK(index.find(7, [](std::size_t) { return true; }) == far);
+  CHECK(index.find(8, [](std::size_t) { return true; }) == far - 1);
+}
+
+TEST_CASE("the last positions that a narrow index can hold, and the first that it cannot") {
+  constexpr std::size_t edge = (std::size_t{1} << 24U) - 1;
+  for (const std::size_t last : {edge - 2, edge - 1, edge, edge + 1}) {
+    CAPTURE(last);
+    HashIndex index;
+    index.make_room(2, last + 1, [](std::size_t at) { return at; });
+    REQUIRE(index.find_or_insert(1, last, [](std::size_t) { return false; }) == HashIndex::npos);
+    CHECK(index.find(1, [](std::size_t) { return true; }) == last);
+    CHECK(index.find(2, [](std::size_t) { return true; }) == HashIndex::npos);
+  }
+}

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// The modes that every test of behaviour runs over, from one list.
+
+#include <taskmgr/core/options.hpp>
+
+namespace support {
+
+/// All modes that exist. A test over these may use nothing of a task but its outcome: what a task does to the test's
+/// variables need not be seen here.
+inline constexpr taskmgr::Mode modes[] = {taskmgr::Mode::serial, taskmgr::Mode::thread};
+
+/// Those whose tasks share the memory of the test.
+inline constexpr taskmgr::Mode modes_in_memory[] = {taskmgr::Mode::serial, taskmgr::Mode::thread};
+
+/// For `INFO("mode: ", support::name(mode))`.
+constexpr const char* name(taskmgr::Mode mode) noexcept {
+  switch (mode) {
+    case taskmgr::Mode::serial: return "serial";
+    case taskmgr::Mode::thread: return "thread";
+    case taskmgr::Mode::process: return "process";
+    case taskmgr::Mode::coroutine: return "coroutine";
+  }
+  return "unknown";
+}
+
+}  // namespace support
