@@ -17,13 +17,15 @@
 ///   are left out, as jdupes does without -z, unless --min-size is 0.
 /// * The names of one file (hard links) are one file, shown by the first of its names. jdupes does that with the first file
 ///   of a group only: it lists other files once for each name, as if each of them took room.
-/// * A file that cannot be read, or changes meanwhile, is an error with a reason, and makes the exit code 1; the rest goes
-///   on. jdupes ends with 0. Files of a size that no other has are not opened at all.
+/// * A file that cannot be read, or changes meanwhile, is an error with a reason, and makes the exit code 1; all others are
+///   compared. jdupes ends with 0, and if it cannot read the first file of a group, it loses the whole group. Files of a size
+///   that no other has are not opened at all.
 /// * Files may be given as well as folders. What is given twice, or lies in another folder that is given, counts once.
 ///
 /// Names. As text, a name is written as it is if it is UTF-8 without control characters, and else in the shell's notation,
 /// $'a\nb\xff'. In JSON, "path" is a string in which U+FFFD stands for each byte that is not UTF-8; such a file also has
-/// "path_hex", the bytes of its name as hexadecimal digits.
+/// "path_hex", the bytes of its name as hexadecimal digits. With --null, names are written as they are, each with a zero byte
+/// behind it, and one more behind each group, as `jdupes -0` does.
 ///
 /// Exit code: 0 if everything was read, whether or not there are duplicates; 1 if something was not; 2 for wrong usage, or if
 /// the result could not be written.
@@ -70,6 +72,7 @@ struct Settings {
   std::size_t workers = 0;
   std::uint64_t min_size = 1;
   bool json = false;
+  bool null = false;
   bool bar = false;
 };
 
@@ -514,6 +517,13 @@ void write_json(const Result& result) {
              sums.duplicates, sums.reclaimable);
 }
 
+void write_null(const Result& result) {
+  for (const Group& group : result.groups) {
+    for (const File* file : group) fmt::print("{}{}", file->path, '\0');
+    fmt::print("{}", '\0');
+  }
+}
+
 int run(const Settings& settings) {
   const Result result = Search{settings}.run();
   for (const auto& [path, reason, attempts] : result.problems) {
@@ -521,6 +531,7 @@ int run(const Settings& settings) {
     fmt::print(stderr, "dupes: cannot read {}: {}{}\n", for_people(path), reason, tries);
   }
   if (settings.json) write_json(result);
+  else if (settings.null) write_null(result);
   else write_text(result);
   if (std::fflush(stdout) != 0) throw std::system_error(errno, std::system_category(), "cannot write the result");
   return result.problems.empty() ? 0 : 1;
@@ -544,8 +555,11 @@ int main(int argc, char** argv) {
       ->type_name("N");
   app.add_option("--min-size", settings.min_size, "Leave out files smaller than this: 4096, 100KB, 2MiB; 1 if not given")
       ->transform(CLI::AsSizeValue(true))
+      ->check(CLI::NonNegativeNumber)
       ->type_name("BYTES");
-  app.add_flag("--json", settings.json, "Write JSON");
+  CLI::Option* const json = app.add_flag("--json", settings.json, "Write JSON");
+  app.add_flag("-0,--null", settings.null, "Write the names only, each with a zero byte behind it, one more behind each group")
+      ->excludes(json);
   app.add_flag("--no-bar", no_bar, "Show no progress on the terminal");
   app.footer(
       "Hard links are one file. Symbolic links are not followed, except one that is given as an argument.\n"

@@ -34,7 +34,6 @@
 #include <cerrno>
 #include <charconv>
 #include <chrono>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -53,6 +52,7 @@
 #include <thread>
 #include <unordered_map>
 #include <utility>
+#include <variant>
 #include <vector>
 
 namespace {
@@ -190,7 +190,9 @@ void read_halt(std::string_view text, Settings& settings) {
       case bar: settings.bar = true; break;
       case show_help: fmt::print("{}", help); std::exit(0);
       case ':': throw WrongUsage(fmt::format("{} takes a value", argv[optind - 1]));
-      default: throw WrongUsage(fmt::format("there is no option {}", argv[optind - 1]));
+      default:
+        if (optopt > 0 && optopt < 256) throw WrongUsage(fmt::format("there is no option -{}", static_cast<char>(optopt)));
+        throw WrongUsage(fmt::format("{} is no option, or takes no value", argv[optind - 1]));
     }
   }
   for (int k = optind; k < argc; ++k) {
@@ -566,11 +568,11 @@ class Reporter : public taskmgr::Observer {
   }
 
   void on_event(const taskmgr::Event& event) override {
-    Told told;
-    if (std::optional<JobRun> run = take(event.task)) told = tell(event, *run);
+    JobRun run = take(event.task);
+    if (!run.words.empty()) conclude(event, run);
     halt_now(event.kind);
-    if (!settings_.keep_order) return write(told);
-    waiting_.emplace(event.task, std::move(told));
+    if (!settings_.keep_order) return write(run);
+    waiting_.emplace(event.task, std::move(run));
     for (auto next = waiting_.begin(); next != waiting_.end() && next->first == turn_; next = waiting_.erase(next)) {
       write(next->second);
       ++turn_;
@@ -578,35 +580,30 @@ class Reporter : public taskmgr::Observer {
   }
 
  private:
-  struct Told {
-    std::string output, errors;
-  };
-
-  [[nodiscard]] std::optional<JobRun> take(std::uint64_t job) {
+  /// The last run of a job; an empty one, if it was cancelled before it ran.
+  [[nodiscard]] JobRun take(std::uint64_t job) {
     const std::scoped_lock lock(mutex_);
     auto node = runs_.extract(job);
-    if (node.empty()) return std::nullopt;  // it was cancelled before it ran
-    return std::move(node.mapped());
+    return node.empty() ? JobRun{} : std::move(node.mapped());
   }
 
-  Told tell(const taskmgr::Event& event, JobRun& run) {
+  /// Logs the job, and puts the reason of a failure behind what it wrote.
+  void conclude(const taskmgr::Event& event, JobRun& run) {
     std::string command;
     for (const std::string& word : run.words) (command += command.empty() ? "" : " ") += quoted(word);
     if (joblog_.is_open()) {
       const bool timed_out = event.error != nullptr && event.error->kind() == taskmgr::TaskError::Kind::timeout;
       const int exit_code = timed_out ? -1 : WIFEXITED(run.status) ? WEXITSTATUS(run.status) : 0;
-      write(joblog_.get(), fmt::format("{}\t:\t{:.3f}\t{:10.3f}\t0\t{}\t{}\t{}\t{}\n", event.task + 1,
-                                       std::chrono::duration<double>(run.started.time_since_epoch()).count(),
-                                       std::chrono::duration<double>(run.took).count(), run.output.size(), exit_code,
-                                       WIFSIGNALED(run.status) ? WTERMSIG(run.status) : 0, command));
+      const int signal = WIFSIGNALED(run.status) ? WTERMSIG(run.status) : 0;
+      const std::chrono::duration<double> started = run.started.time_since_epoch(), took = run.took;
+      write(joblog_.get(), fmt::format("{}\t:\t{:.3f}\t{:10.3f}\t0\t{}\t{}\t{}\t{}\n", event.task + 1, started.count(),
+                                       took.count(), run.output.size(), exit_code, signal, command));
     }
-    if (event.error != nullptr) {
-      const int runs = event.error->attempts();
-      const std::string again = runs > 1 ? fmt::format(" (after {} runs)", runs) : "";
-      if (!run.errors.empty() && run.errors.back() != '\n') run.errors += '\n';
-      run.errors += fmt::format("each: job {}: {}{}: {}\n", event.task + 1, event.error->message(), again, command);
-    }
-    return {std::move(run.output), std::move(run.errors)};
+    if (event.error == nullptr) return;
+    const int runs = event.error->attempts();
+    const std::string again = runs > 1 ? fmt::format(" (after {} runs)", runs) : "";
+    if (!run.errors.empty() && run.errors.back() != '\n') run.errors += '\n';
+    run.errors += fmt::format("each: job {}: {}{}: {}\n", event.task + 1, event.error->message(), again, command);
   }
 
   void halt_now(taskmgr::EventKind kind) {
@@ -621,9 +618,9 @@ class Reporter : public taskmgr::Observer {
     if (by_number || by_ratio) stop_.request_stop();
   }
 
-  void write(const Told& told) {
-    write(STDOUT_FILENO, told.output);
-    write(STDERR_FILENO, told.errors);
+  void write(const JobRun& run) {
+    write(STDOUT_FILENO, run.output);
+    write(STDERR_FILENO, run.errors);
   }
 
   void write(int fd, std::string_view text) {
@@ -641,14 +638,15 @@ class Reporter : public taskmgr::Observer {
   Fd joblog_;
   std::mutex mutex_;  // of what workers keep here; events come one at a time
   std::unordered_map<std::uint64_t, JobRun> runs_;
-  std::map<std::uint64_t, Told> waiting_;  // for their turn
+  std::map<std::uint64_t, JobRun> waiting_;  // for their turn
   std::uint64_t turn_ = 0;
   std::size_t ended_ = 0, failed_ = 0;
   int error_ = 0;
 };
 
 /// Makes SIGINT, SIGTERM and SIGHUP a request to stop; the second one ends the program at once. To be made before any thread
-/// is: a thread of its own waits for the signals, which are blocked in all others, as is SIGPIPE.
+/// is: a thread of its own waits for the signals, which are blocked in all others. So is SIGPIPE, for which we look at what
+/// write returns, and SIGCHLD, which would only interrupt.
 class Interrupts {
  public:
   Interrupts() {
@@ -660,6 +658,7 @@ class Interrupts {
     ::sigaddset(&waited_for_, wake_up);
     sigset_t blocked = waited_for_;
     ::sigaddset(&blocked, SIGPIPE);
+    ::sigaddset(&blocked, SIGCHLD);
     ::pthread_sigmask(SIG_BLOCK, &blocked, &before_);
     thread_ = std::thread{[this] { wait(); }};
   }
@@ -705,14 +704,24 @@ class Interrupts {
 // --- all together ----------------------------------------------------------------------------------------------------
 
 struct Tally {
-  std::size_t succeeded = 0, failed = 0, cancelled = 0, retries = 0;
+  std::size_t succeeded = 0, failed = 0, stopped = 0, not_run = 0, retries = 0;
   std::map<std::string, std::size_t> reasons;
+
+  void count(const taskmgr::Outcome<std::string, std::monostate>& outcome) {
+    if (outcome.attempts() > 1) retries += static_cast<std::size_t>(outcome.attempts() - 1);
+    if (outcome.state() == taskmgr::State::succeeded) ++succeeded;
+    else if (outcome.state() == taskmgr::State::cancelled) ++(outcome.attempts() > 0 ? stopped : not_run);
+    else ++failed, ++reasons[outcome.error().message()];
+  }
 
   [[nodiscard]] std::string text() const {
     std::string why;
-    for (const auto& [reason, count] : reasons) why += fmt::format("{}{} x {}", why.empty() ? "" : ", ", count, reason);
-    return fmt::format("{} jobs: {} succeeded, {} failed{}, {} cancelled; {} retries", succeeded + failed + cancelled, succeeded,
-                       failed, why.empty() ? "" : " (" + why + ")", cancelled, retries);
+    for (const auto& [reason, count] : reasons) why += fmt::format("{}{} x {}", why.empty() ? " (" : ", ", count, reason);
+    std::string line = fmt::format("{} succeeded, {} failed{}", succeeded, failed, why.empty() ? "" : why + ')');
+    if (stopped != 0) line += fmt::format(", {} stopped", stopped);
+    if (not_run != 0) line += fmt::format(", {} not run", not_run);
+    if (retries != 0) line += fmt::format("; {} retries", retries);
+    return line;
   }
 };
 
@@ -720,6 +729,8 @@ struct Tally {
 template <class Arguments>
 Tally run_all(Arguments& arguments, const Settings& settings, Reporter& reporter, const Interrupts& interrupts, std::stop_token stop) {
   const Command command{settings.command};
+  taskmgr::Retry retry = settings.retry;
+  retry.on = taskmgr::retry_unless<CannotStart>();
   TaskManager jobs{
       [&](taskmgr::Context& context, const std::string& argument) {
         JobRun& run = reporter.begin(context.number());
@@ -735,7 +746,7 @@ Tally run_all(Arguments& arguments, const Settings& settings, Reporter& reporter
       },
       {.mode = Mode::thread,
        .workers = settings.jobs,
-       .retry = settings.retry,
+       .retry = std::move(retry),
        .timeout = settings.timeout,
        .duplicates = taskmgr::Duplicates::run,
        .halt = settings.halt,
@@ -743,19 +754,11 @@ Tally run_all(Arguments& arguments, const Settings& settings, Reporter& reporter
        .show_progress = settings.bar}};
   jobs.observe(reporter);
 
-  Tally tally;
   // How far jobs may get ahead of one that takes long; with --keep-order also, how many outputs may have to wait in memory.
   const std::size_t window = settings.keep_order ? std::max<std::size_t>(256, 4 * settings.jobs) : 10'000;
+  Tally tally;
   for (const auto& outcome : jobs.stream(arguments, {.ordered = settings.keep_order, .window = window}, std::move(stop))) {
-    tally.retries += static_cast<std::size_t>(std::max(outcome.attempts() - 1, 0));
-    switch (outcome.state()) {
-      case taskmgr::State::succeeded: ++tally.succeeded; break;
-      case taskmgr::State::failed:
-        ++tally.failed;
-        ++tally.reasons[outcome.error().message()];
-        break;
-      default: ++tally.cancelled;
-    }
+    tally.count(outcome);
   }
   return tally;
 }
@@ -786,9 +789,9 @@ int run(const Settings& settings) {
     Lines lines{STDIN_FILENO, settings.line_end, stop};
     tally = run_all(lines, settings, reporter, interrupts, stop);
   }
-  if (tally.failed + tally.cancelled != 0) fmt::print(stderr, "each: {}\n", tally.text());
-  if (interrupts.signal() != 0) Interrupts::die_of(interrupts.signal());
   if (reporter.error() == EPIPE) Interrupts::die_of(SIGPIPE);
+  if (tally.failed + tally.stopped + tally.not_run != 0) fmt::print(stderr, "each: {}\n", tally.text());
+  if (interrupts.signal() != 0) Interrupts::die_of(interrupts.signal());
   if (reporter.error() != 0) fail("cannot write", reporter.error());
   constexpr std::size_t many = 101;
   return static_cast<int>(std::min(tally.failed, many));

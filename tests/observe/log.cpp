@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <ctime>
 #include <filesystem>
@@ -18,9 +19,13 @@
 #include <taskmgr/core/names.hpp>
 
 #include "support/folder.hpp"
+#include "support/manager.hpp"
+#include "support/modes.hpp"
 
 using taskmgr::Event, taskmgr::EventKind, taskmgr::Level, taskmgr::Log, taskmgr::TaskError;
+using taskmgr::Context, taskmgr::Mode;
 using namespace std::chrono_literals;
+using support::TemporaryFolder, support::contents_of, support::lines_of;
 
 namespace {
 
@@ -77,10 +82,11 @@ TEST_CASE("a sink gets a line with time, level and name for every event, without
   }
   REQUIRE(lines.all.size() == std::size(all_kinds));
   const std::regex form{R"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} (debug|info|warning|error) watched#1 [^\n]*)"};
-  for (const auto& [level, line] : lines.all) {
+  for (const auto& logged : lines.all) {
+    const std::string& line = logged.second;
     CAPTURE(line);
     CHECK(std::regex_match(line, form));
-    CHECK(line.find(taskmgr::name_of(level)) == std::string("2026-03-14 09:26:53.589 ").size());
+    CHECK(line.find(taskmgr::name_of(logged.first)) == std::string("2026-03-14 09:26:53.589 ").size());
   }
   CHECK(log.lost() == 0);
 }
@@ -187,4 +193,49 @@ TEST_CASE("without a path the file is named after the day, below the working dir
   CHECK(contents_of(folder / ("logs/" + names[0])).find("batch started") != std::string::npos);
   CHECK(contents_of(folder / ("logs/" + names[1])).find("batch finished") != std::string::npos);
   CHECK_FALSE(std::filesystem::exists(elsewhere / "logs"));
+}
+
+TEST_CASE("a run leaves its story in the file by the time start returns, in every mode") {
+  for (const Mode mode : support::modes) {
+    const TemporaryFolder folder;
+    support::Manager manager{[](Context& context, int x) {
+                          context.log(Level::info, "at {}", x);
+                          if (x == 3) throw std::runtime_error("three is\nwrong");
+                          return x;
+                        },
+                        {.mode = mode, .workers = 2, .retry = {.max_retries = 1, .base_delay = 1ms}, .name = "story"}};
+    manager.observe(std::make_shared<Log>(folder / "run.log"));
+    CHECK(manager.start({1, 2, 3, 3}).failed == 1);
+    const std::string text = contents_of(folder / "run.log");
+    CAPTURE(text);
+    const auto lines = lines_of(text);
+    const auto count = [&](const std::string& what) {
+      return std::count_if(lines.begin(), lines.end(), [&](const std::string& line) { return line.find(what) != std::string::npos; });
+    };
+    CHECK(lines.size() == 15);
+    CHECK(lines.front().find(" info story#") != std::string::npos);
+    CHECK(lines.front().find(" batch started total=4") != std::string::npos);
+    CHECK(count(" debug story#") == 5);
+    CHECK(count(" started task=") == 4);
+    CHECK(count(" says task=") == 4);
+    CHECK(count(" message=\"at 3\"") == 2);
+    CHECK(count(" duplicate task=3 text=\"3\"") == 1);
+    CHECK(count(" succeeded task=") == 2);
+    CHECK(count(" warning story#") == 2);
+    CHECK(count(" retrying task=2 text=\"3\" attempt=1 worker=") == 1);
+    CHECK(count(" failed task=2 text=\"3\" attempt=2 worker=") == 1);
+    CHECK(count(" type=std::runtime_error error=\"three is\\nwrong\"") == 2);
+    CHECK(lines.back().find(" batch finished total=4 succeeded=2 failed=1 cancelled=0 duplicates=1 retries=1 duration=") !=
+          std::string::npos);
+  }
+}
+
+TEST_CASE("a log that cannot write fails no task") {
+  for (const Mode mode : support::modes) {
+    auto log = std::make_shared<Log>([](Level, std::string_view) { throw std::runtime_error("full"); });
+    support::Manager manager{[](Context&, int x) { return x; }, {.mode = mode, .workers = 2}};
+    manager.observe(log);
+    CHECK(manager.start({1, 2, 3}).ok());
+    CHECK(log->lost() == 8);
+  }
 }

@@ -11,12 +11,15 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <string_view>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "support/folder.hpp"
 
 using taskmgr::detail::LogFile;
+using support::TemporaryFolder, support::contents_of, support::lines_of;
 
 namespace {
 
@@ -54,6 +57,38 @@ class SmallFiles {
  private:
   rlimit before_{};
   void (*handler_)(int) = nullptr;
+};
+
+/// What is written to standard error meanwhile.
+class CapturedError {
+ public:
+  CapturedError() : before_(::dup(STDERR_FILENO)) {
+    REQUIRE(::pipe(ends_) == 0);
+    ::dup2(ends_[1], STDERR_FILENO);
+  }
+  CapturedError(const CapturedError&) = delete;
+  CapturedError& operator=(const CapturedError&) = delete;
+  ~CapturedError() {
+    restore();
+    ::close(ends_[0]);
+  }
+  [[nodiscard]] std::string take() {
+    restore();
+    std::string text(4096, '\0');
+    const ssize_t count = ::read(ends_[0], text.data(), text.size());
+    text.resize(count > 0 ? static_cast<std::size_t>(count) : 0);
+    return text;
+  }
+
+ private:
+  void restore() {
+    if (before_ < 0) return;
+    ::dup2(before_, STDERR_FILENO);
+    ::close(std::exchange(before_, -1));
+    ::close(ends_[1]);
+  }
+  int before_;
+  int ends_[2] = {-1, -1};
 };
 
 }  // namespace
@@ -123,6 +158,7 @@ TEST_CASE("lines that a full disk loses are counted, and the file tells of them 
   const auto path = folder / "run.log";
   LogFile file{path.string()};
   const std::string line = std::string{stamp} + " info first";
+  CapturedError error;
   file.add(line, {});
   file.flush();
   {
@@ -139,6 +175,8 @@ TEST_CASE("lines that a full disk loses are counted, and the file tells of them 
   file.add(std::string{stamp} + " info again", {});
   file.flush();
   CHECK(file.lost() == 3);
+  CHECK(error.take() ==
+        "taskmgr: cannot write to the log file " + path.string() + ": File too large; lines are lost\n");  // once
   const auto lines = lines_of(contents_of(path));
   REQUIRE(lines.size() == 5);
   CHECK(lines[1] == line);
@@ -154,12 +192,14 @@ TEST_CASE("a new day whose file cannot be opened loses lines until it can") {
   file.add("before", day(2026, 3, 14));
   std::filesystem::rename(logs, folder / "moved");
   std::ofstream(logs) << "in the way";
+  CapturedError error;
   file.add("lost", day(2026, 3, 15));
   file.flush();
   CHECK(file.lost() == 1);
   std::filesystem::remove(logs);
   file.add(std::string{stamp} + " found", day(2026, 3, 15));
   file.flush();
+  CHECK(error.take().find("/taskmgr-2026-03-15.log: Not a directory; lines are lost\n") != std::string::npos);
   CHECK(contents_of(folder / "moved/taskmgr-2026-03-14.log") == "before\n");
   CHECK(contents_of(logs / "taskmgr-2026-03-15.log") ==
         std::string{stamp} + " warning taskmgr lost lines=1\n" + std::string{stamp} + " found\n");

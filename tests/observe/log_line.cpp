@@ -13,6 +13,7 @@
 using taskmgr::Event, taskmgr::EventKind, taskmgr::Level, taskmgr::TaskError;
 using taskmgr::detail::LogLine, taskmgr::detail::level_of;
 using namespace std::chrono_literals;
+using support::ScopedVariable;
 
 namespace {
 

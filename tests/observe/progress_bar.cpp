@@ -23,12 +23,15 @@
 #include <vector>
 
 #include "support/environment.hpp"
+#include "support/manager.hpp"
+#include "support/modes.hpp"
 #include "support/terminal.hpp"
 
 using taskmgr::Event, taskmgr::EventKind, taskmgr::Observer, taskmgr::Progress, taskmgr::ProgressBar;
 using taskmgr::ProgressBarOptions;
 using namespace std::chrono_literals;
 using Lines = std::vector<std::string>;
+using support::ScopedVariable, support::ScreenModel, support::Terminal;
 
 namespace {
 
@@ -665,4 +668,106 @@ TEST_CASE("on a terminal that takes only a little at a time nothing is mixed up,
   CHECK(terminal.screen().unknown().empty());
   a.finish(1003s);
   b.finish(1003s);
+}
+
+namespace {
+
+/// A run of two tasks, the second of which ends when the terminal shows that the first has.
+void start_until_seen(Terminal& terminal, taskmgr::Options options, const std::shared_ptr<Observer>& bar, const support::Sink& sink) {
+  support::Manager manager{[&terminal](taskmgr::Context& context, int task) {
+                             if (task == 1 && context.attempt() == 1) throw std::runtime_error("once");
+                             while (task == 2 && terminal.text().find(" 50% ━") == std::string::npos) std::this_thread::yield();
+                             return task;
+                           },
+                           std::move(options)};
+  if (bar != nullptr) manager.observe(bar);
+  const std::vector<int> tasks{1, 2};
+  CHECK(manager.start(tasks, sink).ok());
+}
+
+/// Standard error is another file for a while.
+class ErrorsTo {
+ public:
+  explicit ErrorsTo(int fd) : before_(::dup(STDERR_FILENO)) { ::dup2(fd, STDERR_FILENO); }
+  ErrorsTo(const ErrorsTo&) = delete;
+  ErrorsTo& operator=(const ErrorsTo&) = delete;
+  ~ErrorsTo() {
+    ::dup2(before_, STDERR_FILENO);
+    ::close(before_);
+  }
+
+ private:
+  int before_;
+};
+
+}  // namespace
+
+TEST_CASE("a manager's run is drawn while it lasts and leaves its final line, in every mode") {
+  const Usual usual;
+  for (const taskmgr::Mode mode : support::modes_in_memory) {
+    INFO("mode: ", support::name(mode));
+    Terminal terminal{80, 24};
+    start_until_seen(terminal, {.mode = mode, .workers = 2, .retry = {.max_retries = 1, .base_delay = 1ms}, .name = "resize"},
+                     std::make_shared<ProgressBar>(ProgressBarOptions{.fd = terminal.fd()}), [](support::Outcome&) {});
+    REQUIRE(terminal.lines().size() == 1);
+    CHECK(terminal.lines()[0].find("resize 100% ━") == 0);
+    CHECK(terminal.lines()[0].find("  2/2  ") != std::string::npos);
+    CHECK(terminal.lines()[0].find("  1 retry") != std::string::npos);
+    check_clean(terminal.screen());
+  }
+}
+
+TEST_CASE("show_progress draws on standard error") {
+  const Usual usual;
+  Terminal terminal{80, 24};
+  {
+    const ErrorsTo there{terminal.fd()};
+    start_until_seen(terminal, {.retry = {.max_retries = 1, .base_delay = 1ms}, .name = "resize", .show_progress = true}, nullptr,
+                     [](support::Outcome&) { ProgressBar::print_above("a line of the sink", STDERR_FILENO); });
+  }
+  REQUIRE(terminal.lines().size() == 3);
+  CHECK(terminal.lines()[0] == "a line of the sink");
+  CHECK(terminal.lines()[1] == "a line of the sink");
+  CHECK(terminal.lines()[2].find("resize 100% ━") == 0);
+  check_clean(terminal.screen());
+}
+
+TEST_CASE("when a sink throws the terminal is left as after any run") {
+  const Usual usual;
+  for (const taskmgr::Mode mode : support::modes_in_memory) {
+    INFO("mode: ", support::name(mode));
+    Terminal terminal{80, 24};
+    CHECK_THROWS_AS(
+        start_until_seen(terminal, {.mode = mode, .workers = 2, .retry = {.max_retries = 1, .base_delay = 1ms}, .name = "resize"},
+                         std::make_shared<ProgressBar>(ProgressBarOptions{.fd = terminal.fd()}),
+                         [](support::Outcome&) { throw std::runtime_error("sink"); }),
+        std::runtime_error);
+    REQUIRE(terminal.lines().size() == 1);
+    CHECK(terminal.lines()[0].find("resize 100% ━") == 0);
+    check_clean(terminal.screen());
+  }
+}
+
+TEST_CASE("runs at the same time, of one manager and of managers within each other, have a final line each") {
+  const Usual usual;
+  Terminal terminal{80, 24};
+  const auto bar = std::make_shared<ProgressBar>(ProgressBarOptions{.fd = terminal.fd()});
+  support::Manager inner{[](taskmgr::Context&, int task) { return task; }, {.mode = taskmgr::Mode::thread, .workers = 2, .name = "inner"}};
+  inner.observe(bar);
+  support::Manager outer{[&inner](taskmgr::Context&, int task) { return inner.start(std::vector<int>{task, task + 1}).ok() ? 1 : 0; },
+                         {.mode = taskmgr::Mode::thread, .workers = 2, .name = "outer"}};
+  outer.observe(bar);
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 2; ++t) threads.emplace_back([&outer, t] { CHECK(outer.start(std::vector<int>{10 * t, 10 * t + 5}).ok()); });
+  for (std::thread& thread : threads) thread.join();
+  std::size_t outers = 0;
+  std::size_t inners = 0;
+  for (const std::string& line : terminal.lines()) {
+    outers += line.find("outer 100% ━") == 0 ? 1U : 0U;
+    inners += line.find("inner 100% ━") == 0 ? 1U : 0U;
+  }
+  CHECK(outers == 2);
+  CHECK(inners == 4);
+  CHECK(terminal.lines().size() == 6);
+  check_clean(terminal.screen());
 }

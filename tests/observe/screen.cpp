@@ -13,6 +13,7 @@
 
 using taskmgr::detail::BarState, taskmgr::detail::Looks, taskmgr::detail::Screen;
 using namespace std::chrono_literals;
+using support::Terminal;
 
 namespace {
 

@@ -18,6 +18,7 @@
 #include "support/terminal.hpp"
 
 using namespace taskmgr::detail;
+using support::ScopedVariable, support::Terminal;
 
 namespace {
 

@@ -5,6 +5,8 @@
 #include <optional>
 #include <string>
 
+namespace support {
+
 /// Sets or removes a variable of the environment, and puts it back at the end.
 class ScopedVariable {
  public:
@@ -28,3 +30,5 @@ class ScopedVariable {
   const char* name_;
   std::optional<std::string> before_;
 };
+
+}  // namespace support

@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+namespace support {
+
 /// An empty folder of its own, removed at the end.
 class TemporaryFolder {
  public:
@@ -45,3 +47,5 @@ inline std::vector<std::string> lines_of(const std::string& text) {
   if (!text.empty() && text.back() != '\n') throw std::runtime_error("the last line has no end: " + lines.back());
   return lines;
 }
+
+}  // namespace support

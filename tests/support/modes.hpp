@@ -6,6 +6,8 @@
 
 #include <taskmgr/core/options.hpp>
 
+#include <string>
+
 namespace support {
 
 /// All modes that exist. A test over these may use nothing of a task but its outcome: what a task does to the test's
@@ -16,7 +18,7 @@ inline constexpr taskmgr::Mode modes[] = {taskmgr::Mode::serial, taskmgr::Mode::
 inline constexpr taskmgr::Mode modes_in_memory[] = {taskmgr::Mode::serial, taskmgr::Mode::thread};
 
 /// For `INFO("mode: ", support::name(mode))`.
-constexpr const char* name(taskmgr::Mode mode) noexcept {
+inline std::string name(taskmgr::Mode mode) {
   switch (mode) {
     case taskmgr::Mode::serial: return "serial";
     case taskmgr::Mode::thread: return "thread";

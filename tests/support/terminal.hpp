@@ -23,6 +23,8 @@
 #include <utility>
 #include <vector>
 
+namespace support {
+
 /// What a terminal of so many columns and rows shows after what was written to it. Understands printable text (wide and
 /// combining characters too), CR, LF, and the sequences that erase (J, K), move up (A), move down (B) and color (m);
 /// everything else it collects in `unknown`.
@@ -353,3 +355,5 @@ inline void ScreenModel::resize(std::size_t columns, std::size_t rows, bool refl
   while (used > row_ + 1 && text_of(rows_[used - 1]).empty()) --used;
   top_ = std::min(row_, used > rows ? used - rows : 0);
 }
+
+}  // namespace support

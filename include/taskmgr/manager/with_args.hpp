@@ -35,11 +35,12 @@ class WithArgs : public ClassOfMembers<P...> {
  public:
   WithArgs(F f, P... projections) : f_(std::move(f)), projections_(std::move(projections)...) {}
 
+  // Returns a value, also where `f` returns a reference: it may be one into what a projection made for this call.
   template <class Task>
     requires(std::is_invocable_v<const P&, const Task&> && ...)
-  decltype(auto) operator()(Context& context, const Task& task) const {
+  auto operator()(Context& context, const Task& task) const {
     return std::apply(
-        [&](const auto&... projection) -> decltype(auto) {
+        [&](const auto&... projection) {
           if constexpr (sizeof...(P) == 1) {
             // a projection to a member refers to it; one to a value keeps it for the call
             const auto& value = (std::invoke(projection, task), ...);
@@ -55,9 +56,9 @@ class WithArgs : public ClassOfMembers<P...> {
 
  private:
   template <class Values>
-  decltype(auto) call_unpacked(Context& context, const Values& values) const {
+  auto call_unpacked(Context& context, const Values& values) const {
     return std::apply(
-        [&](const auto&... value) -> decltype(auto) {
+        [&](const auto&... value) {
           if constexpr (std::is_invocable_v<const F&, const decltype(value)&...>) {
             return std::invoke(f_, value...);
           } else {
@@ -79,8 +80,9 @@ class WithResult {
  public:
   WithResult(F f, G g) : f_(std::move(f)), g_(std::move(g)) {}
 
+  // Returns a value, also where `g` returns a reference: it may be one into the result of `f`.
   template <class Task>
-  decltype(auto) operator()(Context& context, const Task& task) const {
+  auto operator()(Context& context, const Task& task) const {
     require_callable<F, Task>();
     if constexpr (std::is_void_v<CallResult<F, Task>>) {
       call(f_, context, task);

@@ -14,9 +14,9 @@
 #include <string_view>
 #include <utility>
 
-#include <taskmgr/core/event.hpp>
-#include <taskmgr/observe/terminal.hpp>
-#include <taskmgr/observe/text.hpp>
+#include "../core/event.hpp"
+#include "terminal.hpp"
+#include "text.hpp"
 
 namespace taskmgr::detail {
 

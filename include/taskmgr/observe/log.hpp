@@ -14,10 +14,10 @@
 #include <string_view>
 #include <utility>
 
-#include <taskmgr/core/error.hpp>
-#include <taskmgr/core/event.hpp>
-#include <taskmgr/observe/log_file.hpp>
-#include <taskmgr/observe/log_line.hpp>
+#include "../core/error.hpp"
+#include "../core/event.hpp"
+#include "log_file.hpp"
+#include "log_line.hpp"
 
 namespace taskmgr {
 

@@ -21,10 +21,10 @@
 #include <system_error>
 #include <utility>
 
-#include <taskmgr/observe/log_line.hpp>
-#include <taskmgr/observe/screen.hpp>
-#include <taskmgr/observe/terminal.hpp>
-#include <taskmgr/observe/text.hpp>
+#include "log_line.hpp"
+#include "screen.hpp"
+#include "terminal.hpp"
+#include "text.hpp"
 
 namespace taskmgr::detail {
 

@@ -10,10 +10,10 @@
 #include <string>
 #include <string_view>
 
-#include <taskmgr/core/error.hpp>
-#include <taskmgr/core/event.hpp>
-#include <taskmgr/core/names.hpp>
-#include <taskmgr/observe/text.hpp>
+#include "../core/error.hpp"
+#include "../core/event.hpp"
+#include "../core/names.hpp"
+#include "text.hpp"
 
 namespace taskmgr::detail {
 

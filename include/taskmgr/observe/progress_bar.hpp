@@ -17,11 +17,11 @@
 #include <utility>
 #include <vector>
 
-#include <taskmgr/core/event.hpp>
-#include <taskmgr/observe/bar_line.hpp>
-#include <taskmgr/observe/screen.hpp>
-#include <taskmgr/observe/terminal.hpp>
-#include <taskmgr/observe/text.hpp>
+#include "../core/event.hpp"
+#include "bar_line.hpp"
+#include "screen.hpp"
+#include "terminal.hpp"
+#include "text.hpp"
 
 namespace taskmgr {
 

@@ -19,9 +19,9 @@
 #include <utility>
 #include <vector>
 
-#include <taskmgr/observe/bar_line.hpp>
-#include <taskmgr/observe/terminal.hpp>
-#include <taskmgr/observe/text.hpp>
+#include "bar_line.hpp"
+#include "terminal.hpp"
+#include "text.hpp"
 
 namespace taskmgr::detail {
 

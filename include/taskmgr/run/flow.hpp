@@ -234,7 +234,13 @@ void Flow<F, Task, R, Tasks>::give_up_current() noexcept {
   // An outcome that was copied lives on with its passage. Taking and leaving a share, an atomic operation each, orders what
   // another thread has read through such a copy before the passage is used again.
   const bool copied = std::shared_ptr<Passage<Task, R>>(passage).use_count() != 2;
-  if (copied) passage.reset();
+  if (copied) {
+    passage.reset();
+  } else {  // what it holds may be large, and it may be long until it is used again
+    passage->slot.reset();
+    passage->error.reset();
+    passage->task.reset();
+  }
   free_.push_back(id);  // there is room: it held all ids before
 }
 

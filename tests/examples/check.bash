@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: MIT
+# What the scripts share that try out the examples. To be sourced: it makes $work, a folder of its own, and goes there.
+#
+#   same WHAT EXPECTED GOT      complains unless the two texts are equal
+#   yes WHAT COMMAND [WORD]...  complains unless the command succeeds
+#   skip WHY                    ends the script: it cannot run here
+#   finish                      ends the script: 1 if there was a complaint
+set -u -o pipefail
+export LC_ALL=C
+unset CDPATH TERM NO_COLOR
+programs=$(cd "$1" && pwd) || exit 1
+work=$(mktemp -d) || exit 1
+trap 'chmod -R u+rwX "$work" 2>/dev/null; rm -rf "$work"' EXIT
+cd "$work" || exit 1
+complaints=0
+
+complain() {
+  printf 'FAILED: %s\n' "$1"
+  complaints=$((complaints + 1))
+}
+
+same() {
+  [ "$2" = "$3" ] && return
+  complain "$1"
+  diff <(printf '%s\n' "$2") <(printf '%s\n' "$3") | cat -v | sed -e 's/^</  expected/' -e 's/^>/  got     /' -e 20q
+}
+
+yes() { "${@:2}" || complain "$1"; }
+
+skip() {
+  printf 'skipped: %s\n' "$1"
+  exit 77
+}
+
+finish() {
+  [ "$complaints" = 0 ] || exit 1
+  exit 0
+}
