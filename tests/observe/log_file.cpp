@@ -10,6 +10,7 @@
 #include <ctime>
 #include <filesystem>
 #include <fstream>
+#include <iostream>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -210,6 +211,7 @@ TEST_CASE("lines of several processes do not mix, and a forked child does not wr
   const auto path = folder / "run.log";
   LogFile file{path.string()};
   file.add("of the parent", {});
+  std::cout.flush();  // or the child has a copy to write
   std::vector<pid_t> children;
   for (char c = 'a'; c < 'd'; ++c) {
     const pid_t child = ::fork();

@@ -673,7 +673,8 @@ TEST_CASE("on a terminal that takes only a little at a time nothing is mixed up,
 namespace {
 
 /// A run of two tasks, the second of which ends when the terminal shows that the first has.
-void start_until_seen(Terminal& terminal, taskmgr::Options options, const std::shared_ptr<Observer>& bar, const support::Sink& sink) {
+support::Report start_until_seen(Terminal& terminal, taskmgr::Options options, const std::shared_ptr<Observer>& bar,
+                                 const support::Sink& sink) {
   support::Manager manager{[&terminal](taskmgr::Context& context, int task) {
                              if (task == 1 && context.attempt() == 1) throw std::runtime_error("once");
                              while (task == 2 && terminal.text().find(" 50% ━") == std::string::npos) std::this_thread::yield();
@@ -682,7 +683,7 @@ void start_until_seen(Terminal& terminal, taskmgr::Options options, const std::s
                            std::move(options)};
   if (bar != nullptr) manager.observe(bar);
   const std::vector<int> tasks{1, 2};
-  CHECK(manager.start(tasks, sink).ok());
+  return manager.start(tasks, sink);
 }
 
 /// Standard error is another file for a while.
@@ -707,8 +708,10 @@ TEST_CASE("a manager's run is drawn while it lasts and leaves its final line, in
   for (const taskmgr::Mode mode : support::modes_in_memory) {
     INFO("mode: ", support::name(mode));
     Terminal terminal{80, 24};
-    start_until_seen(terminal, {.mode = mode, .workers = 2, .retry = {.max_retries = 1, .base_delay = 1ms}, .name = "resize"},
-                     std::make_shared<ProgressBar>(ProgressBarOptions{.fd = terminal.fd()}), [](support::Outcome&) {});
+    const support::Report report = start_until_seen(
+        terminal, {.mode = mode, .workers = 2, .retry = {.max_retries = 1, .base_delay = 1ms}, .name = "resize"},
+        std::make_shared<ProgressBar>(ProgressBarOptions{.fd = terminal.fd()}), [](support::Outcome&) {});
+    CHECK(report.ok());
     REQUIRE(terminal.lines().size() == 1);
     CHECK(terminal.lines()[0].find("resize 100% ━") == 0);
     CHECK(terminal.lines()[0].find("  2/2  ") != std::string::npos);
@@ -722,8 +725,10 @@ TEST_CASE("show_progress draws on standard error") {
   Terminal terminal{80, 24};
   {
     const ErrorsTo there{terminal.fd()};
-    start_until_seen(terminal, {.retry = {.max_retries = 1, .base_delay = 1ms}, .name = "resize", .show_progress = true}, nullptr,
-                     [](support::Outcome&) { ProgressBar::print_above("a line of the sink", STDERR_FILENO); });
+    const support::Report report = start_until_seen(
+        terminal, {.retry = {.max_retries = 1, .base_delay = 1ms}, .name = "resize", .show_progress = true}, nullptr,
+        [](support::Outcome&) { ProgressBar::print_above("a line of the sink", STDERR_FILENO); });
+    CHECK(report.ok());
   }
   REQUIRE(terminal.lines().size() == 3);
   CHECK(terminal.lines()[0] == "a line of the sink");
@@ -737,11 +742,11 @@ TEST_CASE("when a sink throws the terminal is left as after any run") {
   for (const taskmgr::Mode mode : support::modes_in_memory) {
     INFO("mode: ", support::name(mode));
     Terminal terminal{80, 24};
-    CHECK_THROWS_AS(
-        start_until_seen(terminal, {.mode = mode, .workers = 2, .retry = {.max_retries = 1, .base_delay = 1ms}, .name = "resize"},
-                         std::make_shared<ProgressBar>(ProgressBarOptions{.fd = terminal.fd()}),
-                         [](support::Outcome&) { throw std::runtime_error("sink"); }),
-        std::runtime_error);
+    const taskmgr::Options options{
+        .mode = mode, .workers = 2, .retry = {.max_retries = 1, .base_delay = 1ms}, .name = "resize"};
+    const auto bar = std::make_shared<ProgressBar>(ProgressBarOptions{.fd = terminal.fd()});
+    const support::Sink sink = [](support::Outcome&) { throw std::runtime_error("sink"); };
+    CHECK_THROWS_WITH_AS(static_cast<void>(start_until_seen(terminal, options, bar, sink)), "sink", std::runtime_error);
     REQUIRE(terminal.lines().size() == 1);
     CHECK(terminal.lines()[0].find("resize 100% ━") == 0);
     check_clean(terminal.screen());

@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <functional>
 #include <future>
+#include <iostream>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -271,6 +272,7 @@ TEST_CASE("in a forked child an inherited ticker ticks, and everything ends") {
   std::optional<Ticker::Registration> second{process_wide->add(common.tick())};
   counter.wait_for(1);
   common.wait_for(1);
+  std::cout.flush();  // or the child has a copy to write
   const pid_t child = fork();
   if (child == 0) {
     Counter here;
