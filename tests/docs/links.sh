@@ -16,7 +16,7 @@ anchors() {
 
 pages=$(ls README.md CHANGELOG.md CONTRIBUTING.md && find docs -name '*.md' | sort) || say "a page is missing"
 for page in $pages; do
-  links=$(awk '/^```/ { code = !code } !code' "$page" | sed 's/`[^`]*`//g' | grep -oE '\]\([^)]+\)' | sed -e 's/^](//' -e 's/)$//')
+  links=$(awk '/^```/ { code = !code } /^<!--/ { hidden = 1 } !code && !hidden; /-->/ { hidden = 0 }' "$page" | sed 's/`[^`]*`//g' | grep -oE '\]\([^)]+\)' | sed -e 's/^](//' -e 's/)$//')
   for link in $links; do
     case $link in http://* | https://* | mailto:*) continue ;; esac
     file=${link%%#*}

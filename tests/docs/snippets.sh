@@ -9,7 +9,7 @@ include=$(cd "${1:?the folder of the headers is missing}" && pwd) || exit 1
 shift
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 work=$(mktemp -d) && trap 'rm -rf "$work"' EXIT
-compile=("${CXX:-g++}" -std=c++20 -O0 -Wall -Wextra -Wpedantic -Werror -pthread "-I$include")
+compile=("${CXX:-g++}" -std=c++20 -O0 -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow -Werror -pthread "-I$include")
 includes=()  # of the arguments, those that a compiler needs that does not link
 for argument; do [[ $argument != -[ID]* ]] || includes+=("$argument"); done
 

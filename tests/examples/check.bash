@@ -2,7 +2,7 @@
 # What the scripts share that try out the examples. To be sourced: it makes $work, a folder of its own, and goes there.
 #
 #   same WHAT EXPECTED GOT      complains unless the two texts are equal
-#   yes WHAT COMMAND [WORD]...  complains unless the command succeeds
+#   check WHAT COMMAND [WORD]...  complains unless the command succeeds
 #   skip WHY                    ends the script: it cannot run here
 #   finish                      ends the script: 1 if there was a complaint
 set -u -o pipefail
@@ -25,7 +25,7 @@ same() {
   diff <(printf '%s\n' "$2") <(printf '%s\n' "$3") | cat -v | sed -e 's/^</  expected/' -e 's/^>/  got     /' -e 20q
 }
 
-yes() { "${@:2}" || complain "$1"; }
+check() { "${@:2}" || complain "$1"; }
 
 skip() {
   printf 'skipped: %s\n' "$1"

@@ -118,7 +118,7 @@ wrong() { # WHAT MESSAGE [WORD]...
   shift 2
   said=$(./dupes "$@" 2>&1)
   same "$what: the exit code is 2" 2 $?
-  yes "$what: the message has '$message', but is: $said" grep -qF -e "$message" <<<"$said"
+  check "$what: the message has '$message', but is: $said" grep -qF -e "$message" <<<"$said"
 }
 wrong 'a mode that there is not' 'fibers not in' --mode fibers tree
 wrong 'no worker' 'Value 0 not in range 1 to' --workers 0 tree
@@ -130,21 +130,21 @@ if found=$(./dupes --mode process -0 tree 2>errors); then
   same 'process mode finds the same' "$expected" "$(./dupes --mode process -0 tree | groups)"
 else
   same 'process mode, where there is none yet: the exit code is 2' 2 $?
-  yes 'process mode, where there is none yet: the library says so' grep -qF 'Mode::process' errors
+  check 'process mode, where there is none yet: the library says so' grep -qF 'Mode::process' errors
 fi
 if [ -c /dev/full ]; then
   ./dupes tree >/dev/full 2>errors
   same 'a result that cannot be written is an error' 2 $?
-  yes 'it says why' grep -q 'No space left on device' errors
+  check 'it says why' grep -q 'No space left on device' errors
 fi
 same '--help succeeds' 0 "$(./dupes --help >help; echo $?)"
-yes '--help tells the exit codes' grep -q '^Exit code' help
+check '--help tells the exit codes' grep -q '^Exit code' help
 
 # The bar.
 same 'no bar where standard error is no terminal' '' "$(./dupes tree 2>&1 >/dev/null)"
 if command -v script >/dev/null && TERM=xterm script -qec './dupes tree >/dev/null' /dev/null </dev/null >drawn 2>/dev/null; then
   for step in 'first blocks' 'whole files' 'compare'; do
-    yes "on a terminal there is a bar for '$step'" grep -q "$step .*100%" drawn
+    check "on a terminal there is a bar for '$step'" grep -q "$step .*100%" drawn
   done
   TERM=xterm script -qec './dupes --no-bar tree >/dev/null' /dev/null </dev/null >drawn
   same 'no bar with --no-bar' '' "$(tr -d '\r' <drawn)"

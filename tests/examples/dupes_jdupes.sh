@@ -54,7 +54,7 @@ for ((k = 0; k < 300; ++k)); do
   file=$folder/$name
   case $((RANDOM % 8)) in
     0) : >"$file" ;;                                                            # empty
-    1) ln -s "$(find tree -type f | head -n 1)" "$file" ;;                      # symbolic link
+    1) ln -s "$(find tree -type f -print -quit)" "$file" 2>/dev/null ;;             # symbolic link
     2) ln "$(find tree -type f -name '[0-9]*' -print -quit)" "$file" 2>/dev/null ;;  # hard link
     3) head -c $((60000 + RANDOM % 3)) /dev/zero >"$file" ;;
     4) { head -c 70000 /dev/zero; printf %s $((RANDOM % 3)); } >"$file" ;;      # alike but for the end
@@ -82,7 +82,7 @@ for mode in serial thread; do
   as_nobody ./dupes --mode $mode -0 tree 2>errors | by_inode tree >ours
   same "$mode: the exit code is 1 where something may not be read" 1 "${PIPESTATUS[0]}"
   same "$mode: the groups of what may be read" "$(<truth)" "$(<ours)"
-  yes "$mode: what may not be read is an error" grep -q '^dupes: cannot read .*: Permission denied$' errors
+  check "$mode: what may not be read is an error" grep -q '^dupes: cannot read .*: Permission denied$' errors
   as_nobody jdupes -r -q -0 tree 2>/dev/null | by_inode tree >theirs
   same "$mode: jdupes finds nothing that dupes does not" '' "$(comm -23 theirs ours)"
 done

@@ -46,23 +46,23 @@ done
 
 "$dupes" --json tree >found.json
 same 'the exit code is 0' 0 $?
-yes 'it is JSON, whatever the names' is_json found.json
+check 'it is JSON, whatever the names' is_json found.json
 "$dupes" -0 tree >found
 perl names.pl <found.json >names
-yes 'the names are those that --null writes' cmp found names
+check 'the names are those that --null writes' cmp found names
 same 'each name is there once' 270 "$(grep -c '"path"' found.json)"
-yes 'a name that is not UTF-8 has U+FFFD for each byte, and its bytes as digits' \
+check 'a name that is not UTF-8 has U+FFFD for each byte, and its bytes as digits' \
   grep -qF '{"path": "tree/a\ufffd\ufffd", "path_hex": "747265652f61e282"}' found.json
-yes 'a surrogate is not UTF-8' grep -qF '{"path": "tree/\ufffd\ufffd\ufffd", "path_hex": "747265652feda080"}' found.json
-yes 'nor is what UTF-8 could say shorter' grep -qF '{"path": "tree/\ufffd\ufffd", "path_hex": "747265652fc0af"}' found.json
-yes 'nor is what is beyond Unicode' \
+check 'a surrogate is not UTF-8' grep -qF '{"path": "tree/\ufffd\ufffd\ufffd", "path_hex": "747265652feda080"}' found.json
+check 'nor is what UTF-8 could say shorter' grep -qF '{"path": "tree/\ufffd\ufffd", "path_hex": "747265652fc0af"}' found.json
+check 'nor is what is beyond Unicode' \
   grep -qF '{"path": "tree/\ufffd\ufffd\ufffd\ufffd", "path_hex": "747265652ff4908080"}' found.json
-yes 'a name that is UTF-8 is written as it is' grep -qF $'{"path": "tree/\xf0\x9f\x98\x80"}' found.json
-yes 'a line end is escaped' grep -qF '{"path": "tree/new\u000aline"}' found.json
-yes 'quotes and backslashes are escaped' grep -qF '{"path": "tree/path_hex\": \"61\""}' found.json
+check 'a name that is UTF-8 is written as it is' grep -qF $'{"path": "tree/\xf0\x9f\x98\x80"}' found.json
+check 'a line end is escaped' grep -qF '{"path": "tree/new\u000aline"}' found.json
+check 'quotes and backslashes are escaped' grep -qF '{"path": "tree/path_hex\": \"61\""}' found.json
 
 "$dupes" --json none >none.json
-yes 'without a file it is JSON as well' is_json none.json
+check 'without a file it is JSON as well' is_json none.json
 same 'without a file it says that there was none' '{
   "groups": [],
   "errors": [],
@@ -72,7 +72,7 @@ same 'without a file it says that there was none' '{
 printf 'hello\n' | tee none/a none/b >none/c
 "$dupes" --json none $'missing\xff' 2>errors >errors.json
 same 'an error makes the exit code 1' 1 $?
-yes 'with an error it is JSON as well' is_json errors.json
+check 'with an error it is JSON as well' is_json errors.json
 same 'groups, errors and sums' '{
   "groups": [
     {"size": 6, "reclaimable": 12, "files": [

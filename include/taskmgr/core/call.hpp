@@ -98,9 +98,10 @@ using Stored = std::conditional_t<std::is_void_v<T>, std::monostate, std::decay_
 template <class F, class Task>
 using ResultOf = Stored<CallResult<F, Task>>;
 
-/// Fails to compile, with one sentence, where `F` cannot be called with a `Task`.
+/// Fails to compile, with one sentence, where `F` cannot be called with a `Task`. Its type is deduced so that it is
+/// instantiated on the spot: the sentence then comes before the errors that follow from it.
 template <class F, class Task>
-constexpr void require_callable();
+constexpr auto require_callable();
 
 /// The parameters of a callable with one signature, a leading `Context&` left out; `void` for a generic one.
 template <class F>
@@ -175,7 +176,7 @@ inline constexpr bool callable_if_mutable =
     }();
 
 template <class F, class Task>
-constexpr void require_callable() {
+constexpr auto require_callable() {
   if constexpr (!CallableWith<F, Task>) {
     if constexpr (callable_if_mutable<F, Task>) {
       static_assert(CallableWith<F, Task>,

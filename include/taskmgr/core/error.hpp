@@ -127,11 +127,13 @@ namespace detail {
 
 inline std::string type_name(const std::type_info& type) {
   int status = 0;
-  const std::unique_ptr<char, decltype(&std::free)> name{abi::__cxa_demangle(type.name(), nullptr, nullptr, &status),
-                                                         &std::free};
-  if (status != 0 || name == nullptr) return type.name();
+  const struct Demangled {
+    char* name;
+    ~Demangled() { std::free(name); }
+  } demangled{abi::__cxa_demangle(type.name(), nullptr, nullptr, &status)};
+  if (status != 0 || demangled.name == nullptr) return type.name();
   if (type == typeid(std::string)) return "std::string";
-  std::string text = name.get();
+  std::string text = demangled.name;
   // what std::throw_with_nested makes of a T: libstdc++'s own class around it
   constexpr std::string_view nested = "std::_Nested_exception<";
   if (text.starts_with(nested) && text.ends_with('>')) text = text.substr(nested.size(), text.size() - nested.size() - 1);

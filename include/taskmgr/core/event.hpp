@@ -8,12 +8,13 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <mutex>
 #include <string>
 #include <string_view>
 #include <thread>
 #include <utility>
+
+#include "list.hpp"
 
 namespace taskmgr {
 
@@ -123,7 +124,8 @@ class Observer {
 
   std::mutex turn_;
   std::atomic<std::thread::id> inside_{};
-  std::deque<Deferred> deferred_;  // told when the call under way has returned; of the thread inside
+  detail::List<Deferred> deferred_;  // told when the call under way has returned; of the thread inside
+  std::size_t told_ = 0;             // of those
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -138,13 +140,14 @@ struct ObserverAccess {
     observer.deferred_.push_back({event, std::string(event.message)});
   }
   static void tell_deferred(Observer& observer) {
-    while (!observer.deferred_.empty()) {
-      const Observer::Deferred next = std::move(observer.deferred_.front());
-      observer.deferred_.pop_front();
+    while (observer.told_ != observer.deferred_.size()) {
+      const Observer::Deferred next = std::move(observer.deferred_[observer.told_++]);
       Event event = next.event;
       event.message = next.message;
       observer.on_event(event);
     }
+    observer.deferred_.clear();
+    observer.told_ = 0;
   }
 
   template <class Call>

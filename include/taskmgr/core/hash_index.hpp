@@ -7,8 +7,9 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <utility>
+
+#include "list.hpp"
 
 namespace taskmgr::detail {
 
@@ -31,10 +32,10 @@ class HashTable {
   static constexpr std::size_t most_positions = (std::size_t{1} << PositionBits) - 1;
 
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
-  [[nodiscard]] std::size_t capacity() const noexcept { return entries_ == nullptr ? 0 : mask_ + 1; }
+  [[nodiscard]] std::size_t capacity() const noexcept { return entries_ ? mask_ + 1 : 0; }
 
   void allocate(std::size_t capacity) {
-    entries_ = std::make_unique<Entry[]>(capacity);
+    entries_ = Array<Entry>(new Entry[capacity]());
     mask_ = capacity - 1;
     size_ = 0;
   }
@@ -101,7 +102,7 @@ class HashTable {
     }
   }
 
-  std::unique_ptr<Entry[]> entries_;
+  Array<Entry> entries_;
   std::size_t mask_ = 0;
   std::size_t size_ = 0;
 };

@@ -14,9 +14,9 @@
 #include <new>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
 #include "error.hpp"
+#include "list.hpp"
 
 namespace taskmgr {
 
@@ -141,8 +141,8 @@ class Slot : SlotParts<R> {
 
 /// Stands for an error that there was no memory to keep.
 [[nodiscard]] inline const std::shared_ptr<const TaskError>& unrecorded_error() {
-  static const auto error = std::make_shared<const TaskError>(TaskError::Kind::exception,
-                                                              std::make_exception_ptr(std::bad_alloc{}), 1);
+  static const std::shared_ptr<const TaskError> error{
+      new TaskError(TaskError::Kind::exception, std::make_exception_ptr(std::bad_alloc{}), 1)};
   return error;
 }
 
@@ -152,7 +152,7 @@ class ErrorList {
   /// Keeps an error and returns its number; if there is no memory for it, the number of an error that says so.
   [[nodiscard]] std::uint32_t add(TaskError::Kind kind, const std::exception_ptr& exception, int attempts) noexcept {
     try {
-      auto error = std::make_unique<const TaskError>(kind, exception, attempts);
+      Owner<const TaskError> error{new TaskError(kind, exception, attempts)};
       const std::scoped_lock lock(mutex_);
       if (errors_.size() >= no_memory) return no_memory;
       errors_.push_back(std::move(error));
@@ -171,7 +171,7 @@ class ErrorList {
  private:
   static constexpr std::uint32_t no_memory = std::numeric_limits<std::uint32_t>::max();
   mutable std::mutex mutex_;
-  std::vector<std::unique_ptr<const TaskError>> errors_;
+  List<Owner<const TaskError>> errors_;
 };
 
 }  // namespace detail
@@ -195,6 +195,7 @@ const R& Outcome<Task, R>::value() const {
 
 template <class Task, class R>
 R Outcome<Task, R>::take() {
+  static_assert(std::is_move_constructible_v<R>, "taskmgr: take() moves the result, which cannot be moved: look at value()");
   static_cast<void>(value());
   return std::move(slot_->value());
 }

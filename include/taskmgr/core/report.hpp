@@ -333,6 +333,9 @@ Value& TaskMap<Task, R, Value, state>::at(const Task& task) const {
 template <class Task, class R, class Value, State state>
 template <class Container>
 Container TaskMap<Task, R, Value, state>::to() const {
+  static_assert(std::is_copy_constructible_v<Task>, "taskmgr: to() copies the tasks, which cannot be copied");
+  static_assert(!std::is_const_v<Value> || std::is_copy_constructible_v<mapped_type>,
+                "taskmgr: to() copies these results, which cannot be copied: std::move(report).success_map().to<Map>() moves them");
   Container all;
   if constexpr (requires { all.reserve(size()); }) all.reserve(size());
   for (auto [task, value] : *this) {

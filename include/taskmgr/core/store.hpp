@@ -21,6 +21,7 @@
 
 #include "hash.hpp"
 #include "hash_index.hpp"
+#include "list.hpp"
 #include "outcome.hpp"
 
 namespace taskmgr::detail {
@@ -65,7 +66,7 @@ class Store {
   [[nodiscard]] const ErrorList& errors() const noexcept { return errors_; }
 
   [[nodiscard]] std::chrono::nanoseconds duration(std::size_t slot) const noexcept {
-    return durations_ != nullptr ? durations_[slot] : std::chrono::nanoseconds{0};
+    return durations_ ? durations_[slot] : std::chrono::nanoseconds{0};
   }
   void add_duration(std::size_t slot, std::chrono::nanoseconds duration) noexcept { durations_[slot] += duration; }
 
@@ -93,7 +94,7 @@ class Store {
     if constexpr (Keyed<Task>) {
       if (!shared_) {
         const KeyIndex& keys = index_of(state);
-        return keys.hidden.empty() || !keys.hidden[slot];
+        return !keys.hidden || !keys.hidden[slot];
       }
     }
     return true;
@@ -125,7 +126,7 @@ class Store {
   struct KeyIndex {
     std::once_flag once{};
     HashIndex index{};
-    std::vector<bool> hidden{};  // slots that a later equal key hides; empty: none
+    Array<bool> hidden{};  // slots that a later equal key hides; null: none
   };
 
   [[nodiscard]] bool equals(std::size_t slot, const Task& key) const { return detail::equal(tasks_[slot], key); }
@@ -144,11 +145,11 @@ class Store {
   const KeyIndex& index_of(State state) const;
 
   TaskList tasks_;
-  std::unique_ptr<Slot<R>[]> slots_;
-  std::unique_ptr<std::chrono::nanoseconds[]> durations_;
+  Array<Slot<R>> slots_;
+  Array<std::chrono::nanoseconds> durations_;
   ErrorList errors_;
   HashIndex index_;
-  std::vector<Duplicate> duplicates_;  // in source order
+  List<Duplicate> duplicates_;  // in source order
   std::size_t kept_ = 0;               // distinct tasks so far
   std::uint64_t seen_ = 0;             // tasks of the source so far
   bool shared_ = false;
@@ -264,8 +265,8 @@ std::exception_ptr Store<Task, R>::keep_distinct(std::size_t first, std::size_t 
 
 template <class Task, class R>
 void Store<Task, R>::make_slots(bool measured) {
-  slots_ = std::make_unique_for_overwrite<Slot<R>[]>(size());
-  if (measured) durations_ = std::make_unique<std::chrono::nanoseconds[]>(size());
+  slots_ = Array<Slot<R>>(new Slot<R>[size()]);
+  if (measured) durations_ = Array<std::chrono::nanoseconds>(new std::chrono::nanoseconds[size()]());
 }
 
 // Duplicate k stands at source index number_k; before it, number_k - k tasks were distinct. So the slot s has as many
@@ -306,7 +307,7 @@ auto Store<Task, R>::index_of(State state) const -> const KeyIndex& {
       const Task& task = tasks_[slot];
       const auto same = [&](std::size_t other) { return equals(other, task); };
       if (made.index.find_or_insert(hash_of(task), slot, same) == npos) continue;
-      if (made.hidden.empty()) made.hidden.resize(size());
+      if (!made.hidden) made.hidden = Array<bool>(new bool[size()]());
       made.hidden[slot] = true;
     }
     keys.index = std::move(made.index);

@@ -17,7 +17,7 @@ namespace taskmgr {
 /// An input range of outcomes, walked once. To leave it, by a `break` or by its destruction, cancels what has not begun and
 /// waits for the attempts that run.
 ///
-///     for (auto&& outcome : manager.stream(std::views::iota(0L))) {
+///     for (auto&& outcome : manager.stream(Naturals{})) {
 ///       if (outcome.state() == State::succeeded && found(outcome.value())) break;
 ///     }
 ///

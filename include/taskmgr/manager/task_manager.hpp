@@ -240,7 +240,7 @@ TaskManager<F>::TaskManager(F function, Options options) {
   static_cast<void>(detail::unrecorded_error());  // made while there is memory
   state_ = std::make_unique<detail::ManagerState<F>>(std::move(function), std::move(options));
   state_->workers = detail::worker_count(state_->options);
-  if (state_->options.show_progress) observe(std::make_shared<ProgressBar>());
+  if (state_->options.show_progress) observe(std::shared_ptr<Observer>(new ProgressBar));
 }
 
 template <class F>
@@ -280,7 +280,7 @@ auto TaskManager<F>::start(Tasks&& tasks, Sink&& sink, std::stop_token stop) con
 
   const auto began = detail::Clock::now();
   const detail::Running running{state_->runs};
-  const auto store = std::make_shared<detail::Store<Task, R>>();
+  const std::shared_ptr<detail::Store<Task, R>> store{new detail::Store<Task, R>};
   const std::exception_ptr source =
       store->fill(std::forward<Tasks>(tasks), state_->options.duplicates == Duplicates::share);
   detail::Batch<F, Task, R, Callee> batch{state_->terms(*store, std::move(stop), began), state_->function, *store,

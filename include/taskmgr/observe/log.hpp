@@ -16,6 +16,7 @@
 
 #include "../core/error.hpp"
 #include "../core/event.hpp"
+#include "../core/list.hpp"
 #include "log_file.hpp"
 #include "log_line.hpp"
 
@@ -69,19 +70,20 @@ class Log : public Observer {
   explicit Log(Level from = Level::debug);
   /// `path`: a `std::filesystem::path` or a string.
   explicit Log(std::string path, Level from = Level::debug)
-      : from_(from), file_(std::make_unique<detail::LogFile>(std::move(path))) {}
+      : from_(from), file_(new detail::LogFile(std::move(path))) {}
   explicit Log(Sink sink, Level from = Level::debug);
 
   /// How many lines could not be written, or made the sink throw.
   [[nodiscard]] std::uint64_t lost() const noexcept {
-    return lost_.load(std::memory_order_relaxed) + (file_ != nullptr ? file_->lost() : 0);
+    return lost_.load(std::memory_order_relaxed) + (file_ ? file_->lost() : 0);
   }
 
   /// What `from` lets through, and always the start and the end of a run.
-  [[nodiscard]] bool wants(EventKind kind) const override;
-  void on_event(const Event& event) override;
+  // `inline` already here: else every file that includes this header compiles the whole log, used or not
+  [[nodiscard]] inline bool wants(EventKind kind) const override;
+  inline void on_event(const Event& event) override;
   void on_tick(const Progress&) override {
-    if (file_ != nullptr) file_->flush();
+    if (file_) file_->flush();
   }
 
  private:
@@ -89,7 +91,7 @@ class Log : public Observer {
 
   const Level from_;
   const Sink sink_{};
-  const std::unique_ptr<detail::LogFile> file_;  // null: there is a sink
+  const detail::Owner<detail::LogFile> file_;  // null: there is a sink
   detail::LogLine line_{};
   std::atomic<std::uint64_t> lost_{0};  // by the sink
 };
@@ -98,11 +100,11 @@ class Log : public Observer {
 
 namespace detail {
 
-[[nodiscard]] inline std::unique_ptr<LogFile> daily_log_file() {
+[[nodiscard]] inline Owner<LogFile> daily_log_file() {
   std::tm today{};
   const std::time_t now = std::time(nullptr);
   ::localtime_r(&now, &today);
-  return std::make_unique<LogFile>(working_directory() + "/logs", today);
+  return Owner<LogFile>{new LogFile(working_directory() + "/logs", today)};
 }
 
 }  // namespace detail
@@ -119,16 +121,16 @@ inline bool Log::wants(EventKind kind) const {
 }
 
 inline void Log::on_event(const Event& event) {
-  if (event.kind == EventKind::batch_started && file_ != nullptr) file_->notice_fork();
+  if (event.kind == EventKind::batch_started && file_) file_->notice_fork();
   const Level level = detail::level_of(event);
   if (level >= from_) write(event, level);
-  if (file_ != nullptr && (event.kind == EventKind::batch_finished || level >= Level::warning)) file_->flush();
+  if (file_ && (event.kind == EventKind::batch_finished || level >= Level::warning)) file_->flush();
 }
 
 inline void Log::write(const Event& event, Level level) {
   try {
     const std::string_view line = line_.of(event, level);
-    if (file_ != nullptr) {
+    if (file_) {
       file_->add(line, line_.time());
     } else {
       sink_(level, line);

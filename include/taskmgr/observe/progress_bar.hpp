@@ -15,9 +15,9 @@
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 #include "../core/event.hpp"
+#include "../core/list.hpp"
 #include "bar_line.hpp"
 #include "screen.hpp"
 #include "terminal.hpp"
@@ -69,7 +69,8 @@ class ProgressBar : public Observer {
   ProgressBar(const ProgressBar&) = delete;
   ProgressBar& operator=(const ProgressBar&) = delete;
   /// Runs that have not ended keep the state that was shown last as a line.
-  ~ProgressBar() override;
+  // `inline` already here: else every file that includes this header compiles the whole bar, used or not
+  inline ~ProgressBar() override;
 
   /// Writes whole lines to `fd`, above the bars if `fd` leads to the terminal where they are; a last line end is added where
   /// it is missing. Where there are no bars, the same in one `write`. The text is written as it is, colours and all. What
@@ -86,8 +87,8 @@ class ProgressBar : public Observer {
   [[nodiscard]] bool wants(EventKind kind) const override {
     return kind == EventKind::batch_started || kind == EventKind::batch_finished;
   }
-  void on_event(const Event& event) override;
-  void on_tick(const Progress& progress) override;
+  inline void on_event(const Event& event) override;
+  inline void on_tick(const Progress& progress) override;
 
  private:
   struct Run {
@@ -113,7 +114,7 @@ class ProgressBar : public Observer {
   [[nodiscard]] static bool line_is_due(Run& run, const Progress& progress, std::chrono::nanoseconds interval);
 
   const ProgressBarOptions options_;
-  std::vector<Run> runs_;
+  detail::List<Run> runs_;
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -135,11 +136,11 @@ inline void ProgressBar::on_event(const Event& event) {
     if (event.kind == EventKind::batch_started) {
       start(event);
     } else if (event.kind == EventKind::batch_finished) {
-      const auto with_batch = [&](const Run& run) { return run.batch == event.batch; };
-      auto run = std::find_if(runs_.begin(), runs_.end(), with_batch);
+      Run* run = runs_.begin();
+      while (run != runs_.end() && run->batch != event.batch) ++run;
       if (run == runs_.end()) {  // its beginning was not told
         start(event);
-        run = std::prev(runs_.end());
+        run = &runs_.back();
       }
       run->progress = event.progress;
       Run ended = std::move(*run);
@@ -174,7 +175,7 @@ inline void ProgressBar::finish(Run& run) {
 /// The run that a tick speaks of. Of several at once it is the one that began when this one did, by the clock, among those
 /// whose counts may have grown to these.
 inline ProgressBar::Run* ProgressBar::find(const Progress& progress) {
-  if (runs_.size() < 2) return runs_.empty() ? nullptr : &runs_.front();
+  if (runs_.size() < 2) return runs_.empty() ? nullptr : runs_.begin();
   const auto began = std::chrono::steady_clock::now() - progress.elapsed;
   Run* best = nullptr;
   for (Run& run : runs_) {

@@ -17,8 +17,8 @@
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
+#include "../core/list.hpp"
 #include "bar_line.hpp"
 #include "terminal.hpp"
 #include "text.hpp"
@@ -73,7 +73,7 @@ class Screen {
   /// A terminal on which there are bars.
   struct Device {
     FileIdentity identity;
-    std::vector<Line> lines{};
+    List<Line> lines{};
     std::size_t rows = 0;     // on which bars were drawn last, the cursor in the first
     std::string unwritten{};  // the rest of a write that found no room; nothing may come before it
     bool broken = false;      // it takes nothing any more
@@ -95,7 +95,7 @@ class Screen {
   const pid_t process_ = ::getpid();
   const Screen* const parent_;  // what was inherited stays reachable, for leak checkers; its lock may be held by nobody here
   std::mutex mutex_;
-  std::vector<Device> devices_;
+  List<Device> devices_;
   Bar last_;
   bool left_ = false;
 };
@@ -106,7 +106,7 @@ inline Screen& Screen::instance() {
   static constinit std::atomic<Screen*> current{nullptr};  // never freed: runs may end after main
   Screen* seen = current.load(std::memory_order_acquire);
   while (seen == nullptr || seen->process_ != ::getpid()) {
-    std::unique_ptr<Screen> fresh{new Screen{seen}};
+    Owner<Screen> fresh{new Screen{seen}};
     if (current.compare_exchange_strong(seen, fresh.get(), std::memory_order_acq_rel)) {
       // In a child this handler is inherited: there it finds the child's screen, or none.
       if (fresh->parent_ == nullptr) {
@@ -133,9 +133,12 @@ inline Screen::Device* Screen::device_of(Bar bar) noexcept {
 inline Screen::Bar Screen::open(int fd, Looks looks) {
   const FileIdentity identity = identity_of(fd);
   const std::scoped_lock lock(mutex_);
-  auto device = std::find_if(devices_.begin(), devices_.end(),
-                             [&](const Device& other) { return other.identity == identity; });
-  if (device == devices_.end()) device = devices_.insert(device, Device{.identity = identity});
+  Device* device = devices_.begin();
+  while (device != devices_.end() && !(device->identity == identity)) ++device;
+  if (device == devices_.end()) {
+    devices_.push_back({.identity = identity});
+    device = &devices_.back();
+  }
   device->lines.push_back({.bar = last_ + 1, .fd = fd, .looks = looks});
   return ++last_;
 }
@@ -154,13 +157,15 @@ inline Screen::Layout::Layout(const Device& device, int fd, std::string_view lab
 /// The bars, drawn from the line of the cursor on, and the cursor back there. What was below is erased.
 inline std::string Screen::drawing(Device& device, int fd) {
   const Layout layout{device, fd, {}};
-  std::vector<BarLine> bars;
+  List<BarLine> bars;
   for (Line& line : device.lines) {
     line.late = !std::exchange(line.fresh, false);
-    if (line.shown) bars.emplace_back(line.state, layout.columns, layout.label_columns, line.looks);
+    if (line.shown) bars.push_back({line.state, layout.columns, layout.label_columns, line.looks});
   }
   const std::size_t shown = bars.size();
-  if (shown > layout.rows) bars.erase(bars.begin() + static_cast<std::ptrdiff_t>(layout.rows - 1), bars.end());
+  if (shown > layout.rows) {
+    while (bars.size() >= layout.rows) bars.pop_back();
+  }
   std::size_t bar_columns = layout.columns;  // that of the shortest, for all
   for (const BarLine& bar : bars) {
     if (bar.bar_columns() > 0) bar_columns = std::min(bar_columns, bar.bar_columns());
@@ -232,8 +237,9 @@ inline void Screen::close(Bar bar, const std::optional<BarState>& last) {
   const std::scoped_lock lock(mutex_);
   Device* device = device_of(bar);
   if (device == nullptr) return;
-  const auto at = std::find_if(device->lines.begin(), device->lines.end(), [&](const Line& l) { return l.bar == bar; });
-  const Line line = *at;
+  Line* at = device->lines.begin();
+  while (at->bar != bar) ++at;
+  const Line line = std::move(*at);
   device->lines.erase(at);
   std::string out;
   if (last) {
@@ -247,7 +253,7 @@ inline void Screen::close(Bar bar, const std::optional<BarState>& last) {
   }
   constexpr int patience = 1000;  // ms: a last word is worth waiting for
   if (!out.empty()) send(*device, line.fd, out, patience);
-  if (device->lines.empty()) devices_.erase(devices_.begin() + (device - devices_.data()));
+  if (device->lines.empty()) devices_.erase(device);
 }
 
 inline bool Screen::print_above(int fd, std::string_view text) {
@@ -279,7 +285,7 @@ inline void Screen::leave() {
   for (Device& device : devices_) {
     if (device.rows == 0) continue;
     // Line feeds scroll at the lower edge, where a cursor movement would stop.
-    send(device, device.lines.front().fd, std::string(device.rows, '\n') + '\r', 100);
+    send(device, device.lines[0].fd, std::string(device.rows, '\n') + '\r', 100);
     device.rows = 0;
   }
 }

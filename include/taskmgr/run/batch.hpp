@@ -117,7 +117,7 @@ class Batch final : public Attempts<Batch<F, Task, R, Sink>, F, Task, R> {
   std::atomic<bool> called_{false};
   std::mutex sink_turn_;
   bool sink_threw_ = false;
-  std::unique_ptr<Unsunk[]> unsunk_ = has_sink ? std::make_unique<Unsunk[]>(this->seats().size()) : nullptr;
+  Array<Unsunk> unsunk_{has_sink ? new Unsunk[this->seats().size()] : nullptr};
   alignas(64) std::atomic<std::size_t> next_{0};
 };
 
@@ -173,7 +173,7 @@ void Batch<F, Task, R, Sink>::hand_over() noexcept {
     };
     if (pool.has_seat(*this) && pool.post(std::ref(from_another_seat))) {
       std::unique_lock lock(mutex);
-      changed.wait(lock, [&] { return done; });
+      while (!done) changed.wait(lock);
     } else if (pool.unhelped(*this)) {
       this->halt();
       return;

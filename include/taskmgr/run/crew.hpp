@@ -15,7 +15,6 @@
 #include <limits>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <span>
 #include <stop_token>
 #include <string_view>
@@ -25,6 +24,7 @@
 #include "../core/context.hpp"
 #include "../core/error.hpp"
 #include "../core/event.hpp"
+#include "../core/list.hpp"
 #include "../core/options.hpp"
 #include "hub.hpp"
 #include "retry_queue.hpp"
@@ -134,8 +134,9 @@ class Crew : public Ear {
 
   // --- what a task says
 
-  void heard_progress(const Context& from, double done, double total) override;
-  void heard_log(const Context& from, Level level, std::string_view message) override;
+  // `inline` already here: else every file that includes this header compiles them, used or not
+  inline void heard_progress(const Context& from, double done, double total) override;
+  inline void heard_log(const Context& from, Level level, std::string_view message) override;
   [[nodiscard]] bool listens(EventKind kind) const noexcept override { return hub_.wants(kind); }
 
  protected:
@@ -222,11 +223,11 @@ class Crew : public Ear {
   const Options& options_;
   Hub hub_;
   std::shared_ptr<Ticker> ticker_;
-  std::optional<Ticker::Registration> ticking_;
+  Ticker::Registration ticking_;
   Watchdog& watchdog_;
   static constexpr std::size_t few = 2;  // seats that a run brings along, without an allocation
   Seat few_seats_[few];
-  std::unique_ptr<Seat[]> more_seats_;
+  Array<Seat> more_seats_;
   std::span<Seat> seats_;
   FirstException thrown_;
   RetryQueue retries_;
@@ -251,7 +252,7 @@ class Crew : public Ear {
     void operator()() const noexcept { crew->cancel(); }
   };
   std::stop_token token_;
-  std::optional<std::stop_callback<OnStop>> on_stop_;  // last: it may call as soon as it stands
+  Owner<std::stop_callback<OnStop>> on_stop_;  // last: it may call as soon as it stands
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -275,8 +276,8 @@ inline Crew::Crew(Terms terms)
       hub_(terms.observers),
       ticker_(std::move(terms.ticker)),
       watchdog_(terms.watchdog),
-      more_seats_(terms.seats > few ? std::make_unique<Seat[]>(terms.seats) : nullptr),
-      seats_(more_seats_ != nullptr ? more_seats_.get() : few_seats_, terms.seats),
+      more_seats_(terms.seats > few ? new Seat[terms.seats] : nullptr),
+      seats_(more_seats_ ? more_seats_.get() : few_seats_, terms.seats),
       batch_(next_batch()),
       began_(terms.began),
       total_(terms.total),
@@ -288,7 +289,7 @@ inline Crew::Crew(Terms terms)
     seats_[k].number = k;
     ContextAccess::bind(seats_[k].context, k, this, token_);
   }
-  if (token_.stop_possible()) on_stop_.emplace(token_, OnStop{this});
+  if (token_.stop_possible()) on_stop_ = Owner{new std::stop_callback<OnStop>(token_, OnStop{this})};
 }
 
 inline void Crew::open() noexcept {
@@ -300,15 +301,15 @@ inline void Crew::open() noexcept {
   }
   if (ticker_ == nullptr) return;
   try {
-    ticking_.emplace(ticker_->add([this] { hub_.tick(progress(), thrown_); }));
+    ticking_ = ticker_->add([this] { hub_.tick(progress(), thrown_); });
   } catch (...) {
     thrown_.keep(std::current_exception());  // no memory for ticks
   }
 }
 
 inline void Crew::close() noexcept {
-  ticking_.reset();
-  on_stop_.reset();
+  ticking_ = {};
+  on_stop_ = {};
   if (!hub_.wants(EventKind::batch_finished)) return;
   Event finished = event(EventKind::batch_finished);
   finished.progress = progress();
@@ -408,7 +409,8 @@ void Crew::rest_until(RetryQueue::TimePoint due, const News& news) noexcept {
 
 inline bool Crew::pause_until(Clock::time_point due) noexcept {
   std::unique_lock lock(mutex_);
-  changed_.wait_until(lock, due, [this] { return stopping(); });
+  while (!stopping() && changed_.wait_until(lock, due) == std::cv_status::no_timeout) {
+  }
   return !stopping();
 }
 

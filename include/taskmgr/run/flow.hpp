@@ -435,7 +435,7 @@ void Flow<F, Task, R, Tasks>::pass_on(std::span<const std::size_t> ids) noexcept
   if (ids.empty()) return;
   {
     const std::scoped_lock lock(queues_);
-    done_.insert(done_.end(), ids.begin(), ids.end());  // there is room for all that are in flight
+    for (const std::size_t id : ids) done_.push_back(id);  // there is room for all that are in flight
     done_count_.store(done_.size());
   }
   this->publish(ids.size());

@@ -16,6 +16,7 @@
 
 #include "../core/error.hpp"
 #include "../core/event.hpp"
+#include "../core/list.hpp"
 
 namespace taskmgr::detail {
 
@@ -87,7 +88,7 @@ class Hub {
     });
   }
 
-  std::vector<std::unique_ptr<Listener>> listeners_;
+  List<Owner<Listener>> listeners_;
   std::uint32_t wanted_ = 0;
 };
 
@@ -104,7 +105,7 @@ inline Hub::Hub(const Observers& observers) {
       if (observer->wants(static_cast<EventKind>(kind))) wanted |= 1U << kind;
     }
     wanted_ |= wanted;
-    listeners_.push_back(std::make_unique<Listener>(observer, wanted));
+    listeners_.push_back(Owner<Listener>{new Listener(observer, wanted)});
   }
 }
 

@@ -4,14 +4,15 @@
 /// \file
 /// Tasks that wait for their next attempt, and hold no worker while they do.
 
-#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
 #include <optional>
-#include <vector>
+#include <utility>
+
+#include "../core/list.hpp"
 
 namespace taskmgr::detail {
 
@@ -34,7 +35,9 @@ class RetryQueue {
   bool push(std::size_t id, int attempt, TimePoint due) {
     const std::scoped_lock lock(mutex_);
     heap_.push_back({due, pushed_++, id, attempt});
-    std::push_heap(heap_.begin(), heap_.end(), later);
+    for (std::size_t k = heap_.size() - 1; k != 0 && later(heap_[(k - 1) / 2], heap_[k]); k = (k - 1) / 2) {
+      std::swap(heap_[(k - 1) / 2], heap_[k]);
+    }
     const bool earliest = due < next_due();
     note_next();
     return earliest;
@@ -44,10 +47,16 @@ class RetryQueue {
   [[nodiscard]] std::optional<Waiting> pop(TimePoint now) {
     if (next_due() > now) return std::nullopt;
     const std::scoped_lock lock(mutex_);
-    if (heap_.empty() || heap_.front().due > now) return std::nullopt;
-    std::pop_heap(heap_.begin(), heap_.end(), later);
-    const Waiting first = heap_.back();
+    if (heap_.empty() || heap_[0].due > now) return std::nullopt;
+    const Waiting first = heap_[0];
+    heap_[0] = heap_.back();
     heap_.pop_back();
+    for (std::size_t k = 0, child = 1; child < heap_.size(); child = 2 * k + 1) {
+      if (child + 1 < heap_.size() && later(heap_[child], heap_[child + 1])) ++child;
+      if (!later(heap_[k], heap_[child])) break;
+      std::swap(heap_[k], heap_[child]);
+      k = child;
+    }
     note_next();
     return first;
   }
@@ -59,10 +68,10 @@ class RetryQueue {
   static bool later(const Waiting& a, const Waiting& b) noexcept {
     return a.due != b.due ? a.due > b.due : a.order > b.order;
   }
-  void note_next() noexcept { next_.store(heap_.empty() ? never : heap_.front().due, std::memory_order_release); }
+  void note_next() noexcept { next_.store(heap_.empty() ? never : heap_[0].due, std::memory_order_release); }
 
   std::mutex mutex_;
-  std::vector<Waiting> heap_;
+  List<Waiting> heap_;  // the earliest first, each before those at 2k + 1 and 2k + 2
   std::uint64_t pushed_ = 0;
   std::atomic<TimePoint> next_{never};
 };

@@ -9,15 +9,15 @@
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <mutex>
 #include <system_error>
 #include <thread>
 #include <utility>
-#include <vector>
 
+#include "../core/list.hpp"
 #include "crew.hpp"
+#include "start_thread.hpp"
 
 namespace taskmgr::detail {
 
@@ -78,14 +78,15 @@ class Pool {
   void serve() noexcept;
   void wait(std::unique_lock<std::mutex>& lock, int& patience);
   Crew* in_need() const noexcept;
+  Crew** place_of(const Crew& crew) noexcept;  // among those that were offered; null: it was not
   void help(std::unique_lock<std::mutex>& lock, Crew& crew) noexcept;
 
   mutable std::mutex mutex_;
   std::condition_variable called_;
   std::condition_variable left_;
-  std::vector<std::thread> threads_;
-  std::deque<std::function<void()>> jobs_;
-  std::vector<Crew*> crews_;
+  List<std::thread> threads_;
+  List<std::function<void()>> jobs_;
+  List<Crew*> crews_;
   std::size_t working_ = 0;   // threads in a job or a run
   std::size_t idle_ = 0;
   std::size_t glancing_ = 0;  // of the idle, those that will look around by themselves
@@ -99,7 +100,7 @@ class Pool {
 inline Pool::~Pool() {
   {
     std::unique_lock lock(mutex_);
-    left_.wait(lock, [this] { return working_ == 0 && jobs_.empty(); });  // from now on nobody starts another thread
+    while (working_ != 0 || !jobs_.empty()) left_.wait(lock);  // from now on nobody starts another thread
     ending_ = true;
   }
   called_.notify_all();
@@ -114,7 +115,7 @@ inline bool Pool::bring_one() noexcept {
   }
   try {
     threads_.reserve(threads_.size() + 1);
-    threads_.emplace_back([this] { serve(); });
+    threads_.push_back(start_thread([](void* self) { static_cast<Pool*>(self)->serve(); }, this));
     return true;
   } catch (...) {  // no more threads, or no memory: the run goes on with those it has
     return false;
@@ -165,7 +166,7 @@ inline bool Pool::abandoned(const Crew& crew) const {
 
 inline void Pool::withdraw(Crew& crew) noexcept {
   std::unique_lock lock(mutex_);
-  std::erase(crews_, &crew);
+  if (Crew** at = place_of(crew)) crews_.erase(at);
   if (crew.helpers == 0) return;
   // as in Crew::rest: who is on the way out is out sooner than we could be asleep
   for (int look = 0; look < 40 && crew.helpers != 0; ++look) {
@@ -173,12 +174,12 @@ inline void Pool::withdraw(Crew& crew) noexcept {
     relax();
     lock.lock();
   }
-  left_.wait(lock, [&] { return crew.helpers == 0; });
+  while (crew.helpers != 0) left_.wait(lock);
 }
 
 inline bool Pool::join_in(Crew& crew) noexcept {
   std::unique_lock lock(mutex_);
-  if (std::find(crews_.begin(), crews_.end(), &crew) == crews_.end() || !crew.wants_help()) return false;
+  if (place_of(crew) == nullptr || !crew.wants_help()) return false;
   help(lock, crew);
   return true;
 }
@@ -196,6 +197,13 @@ inline void Pool::leave(Crew& crew, Seat& seat) noexcept {
 inline void Pool::note_retry() noexcept {
   const std::scoped_lock lock(mutex_);
   if (idle_ != 0) called_.notify_all();
+}
+
+inline Crew** Pool::place_of(const Crew& crew) noexcept {
+  for (Crew*& offered : crews_) {
+    if (offered == &crew) return &offered;
+  }
+  return nullptr;
 }
 
 inline Crew* Pool::in_need() const noexcept {
@@ -222,8 +230,8 @@ inline void Pool::serve() noexcept {
   int patience = glances;
   for (;;) {
     if (!jobs_.empty()) {
-      const std::function<void()> job = std::move(jobs_.front());
-      jobs_.pop_front();
+      const std::function<void()> job = std::move(jobs_[0]);
+      jobs_.erase(jobs_.begin());
       if (in_need() != nullptr) bring_one();  // who counted on this thread to look around is served by another
       ++working_;
       lock.unlock();

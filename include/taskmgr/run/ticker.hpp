@@ -9,7 +9,6 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -19,7 +18,9 @@
 #include <mutex>
 #include <thread>
 #include <utility>
-#include <vector>
+
+#include "../core/list.hpp"
+#include "start_thread.hpp"
 
 namespace taskmgr::detail {
 
@@ -37,7 +38,7 @@ class Ticker {
   class Registration;
 
   explicit Ticker(std::chrono::nanoseconds period = std::chrono::milliseconds{100})
-      : beat_(std::make_shared<Beat>(period)) {}
+      : beat_(new Beat(period)) {}
   Ticker(const Ticker&) = delete;
   Ticker& operator=(const Ticker&) = delete;
   ~Ticker();
@@ -65,9 +66,9 @@ class Ticker {
     std::mutex mutex;
     std::condition_variable woken;
     std::condition_variable ticked;
-    std::vector<Entry*> entries;  // owned by their registrations
+    List<Entry*> entries;  // owned by their registrations
     Entry* running = nullptr;
-    std::unique_ptr<Entry> orphan;  // its own call ended the registration
+    Owner<Entry> orphan;  // its own call ended the registration
     std::thread::id runner{};
     Clock::time_point sleeps_until = Clock::time_point::min();  // min: it is awake
     bool ending = false;
@@ -95,10 +96,10 @@ class Ticker::Registration {
  public:
   Registration() = default;
   Registration(Registration&& other) noexcept
-      : beat_(std::exchange(other.beat_, nullptr)), entry_(std::move(other.entry_)), home_(std::move(other.home_)) {}
+      : beat_(std::move(other.beat_)), entry_(std::move(other.entry_)), home_(std::move(other.home_)) {}
   Registration& operator=(Registration&& other) noexcept {
     Registration old{std::move(*this)};
-    beat_ = std::exchange(other.beat_, nullptr);
+    beat_ = std::move(other.beat_);
     entry_ = std::move(other.entry_);
     home_ = std::move(other.home_);
     return *this;
@@ -107,11 +108,11 @@ class Ticker::Registration {
 
  private:
   friend Ticker;
-  Registration(std::shared_ptr<Beat> beat, std::unique_ptr<Entry> entry) noexcept
+  Registration(std::shared_ptr<Beat> beat, Owner<Entry> entry) noexcept
       : beat_(std::move(beat)), entry_(std::move(entry)) {}
 
   std::shared_ptr<Beat> beat_;
-  std::unique_ptr<Entry> entry_;
+  Owner<Entry> entry_;
   std::shared_ptr<Ticker> home_;  // in a forked child: the ticker there, which nobody else may keep
 };
 
@@ -121,7 +122,7 @@ inline Ticker::Process& Ticker::this_process() {
   static constinit std::atomic<Process*> current{nullptr};  // never freed: runs may end after main
   Process* seen = current.load(std::memory_order_acquire);
   while (seen == nullptr || seen->id != ::getpid()) {
-    auto fresh = std::make_unique<Process>();
+    Owner<Process> fresh{new Process};
     fresh->parent = seen;
     if (current.compare_exchange_strong(seen, fresh.get(), std::memory_order_acq_rel)) return *fresh.release();
   }
@@ -132,7 +133,7 @@ inline std::shared_ptr<Ticker> Ticker::instance() {
   Process& process = this_process();
   const std::scoped_lock lock(process.mutex);
   std::shared_ptr<Ticker> ticker = process.ticker.lock();
-  if (ticker == nullptr) process.ticker = ticker = std::make_shared<Ticker>();
+  if (ticker == nullptr) process.ticker = ticker = std::shared_ptr<Ticker>(new Ticker);
   return ticker;
 }
 
@@ -140,7 +141,11 @@ inline Ticker::~Ticker() {
   if (inherited()) {
     // The thread is not here, and the system may have given its identity to another: neither join nor detach it. Nor may
     // the condition variables be destroyed, for which the thread seems to wait.
-    static_cast<void>(new std::pair(std::move(beat_), std::move(thread_)));
+    struct Left {
+      std::shared_ptr<Beat> beat;
+      std::thread thread;
+    };
+    static_cast<void>(new Left{std::move(beat_), std::move(thread_)});
     return;
   }
   {
@@ -164,7 +169,7 @@ inline Ticker::Registration Ticker::add(std::function<void()> tick) {
     registration.home_ = std::move(here);
     return registration;
   }
-  auto entry = std::make_unique<Entry>();
+  Owner<Entry> entry{new Entry};
   entry->tick = std::move(tick);
   entry->due = Clock::now() + beat_->period;
   bool wake = false;
@@ -187,7 +192,14 @@ inline void Ticker::start_thread() {
   for (const int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS, SIGPROF}) sigdelset(&all, signal);
   const bool blocked = ::pthread_sigmask(SIG_SETMASK, &all, &before) == 0;  // the new thread inherits the mask
   try {
-    thread_ = std::thread{[beat = beat_] { beat->run(); }};
+    auto beat = Owner<std::shared_ptr<Beat>>{new std::shared_ptr<Beat>(beat_)};
+    thread_ = detail::start_thread(
+        [](void* given) {
+          const Owner<std::shared_ptr<Beat>> mine{static_cast<std::shared_ptr<Beat>*>(given)};
+          (*mine)->run();
+        },
+        beat.get());
+    static_cast<void>(beat.release());
     ::pthread_setname_np(thread_.native_handle(), "taskmgr-ticker");
   } catch (const std::exception&) {  // no thread, or no memory for one
   }
@@ -198,21 +210,24 @@ inline void Ticker::Beat::run() {
   std::unique_lock lock(mutex);
   runner = std::this_thread::get_id();
   while (!ending) {
-    const auto next =
-        std::min_element(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a->due < b->due; });
-    if (next == entries.end()) {
+    Entry* next = nullptr;
+    for (Entry* const entry : entries) {
+      if (next == nullptr || entry->due < next->due) next = entry;
+    }
+    if (next == nullptr) {
       sleeps_until = Clock::time_point::max();
-      woken.wait(lock, [this] { return sleeps_until == Clock::time_point::min(); });
+      while (sleeps_until != Clock::time_point::min()) woken.wait(lock);
       continue;
     }
     const Clock::time_point now = Clock::now();
-    if (now < (*next)->due) {
-      const Clock::time_point due = sleeps_until = (*next)->due;
-      woken.wait_until(lock, due, [this] { return sleeps_until == Clock::time_point::min(); });
+    if (now < next->due) {
+      const Clock::time_point due = sleeps_until = next->due;
+      while (sleeps_until != Clock::time_point::min() && woken.wait_until(lock, due) == std::cv_status::no_timeout) {
+      }
       sleeps_until = Clock::time_point::min();
       continue;
     }
-    running = *next;
+    running = next;
     running->due = now + period;
     const std::function<void()>& tick = running->tick;
     lock.unlock();
@@ -220,10 +235,10 @@ inline void Ticker::Beat::run() {
     lock.lock();
     running = nullptr;
     ticked.notify_all();
-    if (orphan != nullptr) {
-      std::unique_ptr<Entry> over = std::move(orphan);
+    if (orphan) {
+      Owner<Entry> over = std::move(orphan);
       lock.unlock();  // for a destructor that comes back here
-      over.reset();
+      over = {};
       lock.lock();
     }
   }
@@ -232,22 +247,27 @@ inline void Ticker::Beat::run() {
 inline Ticker::Registration::~Registration() {
   if (beat_ == nullptr) return;
   if (beat_->process != ::getpid()) {
-    static_cast<void>(new std::pair(std::move(beat_), std::move(entry_)));  // see ~Ticker
+    static_cast<void>(entry_.release());  // see ~Ticker
+    static_cast<void>(new std::shared_ptr<Beat>(std::move(beat_)));
     return;
   }
   {
     std::unique_lock lock(beat_->mutex);
-    std::erase(beat_->entries, entry_.get());
+    for (Entry*& entry : beat_->entries) {
+      if (entry != entry_.get()) continue;
+      beat_->entries.erase(&entry);
+      break;
+    }
     if (beat_->running == entry_.get()) {
       if (beat_->runner == std::this_thread::get_id()) {
         beat_->orphan = std::move(entry_);
       } else {
-        beat_->ticked.wait(lock, [this] { return beat_->running != entry_.get(); });
+        while (beat_->running == entry_.get()) beat_->ticked.wait(lock);
       }
     }
   }
   // Outside of the lock: the destructors of the function and of the ticker may do anything.
-  entry_.reset();
+  entry_ = {};
   beat_.reset();
 }
 

@@ -12,6 +12,8 @@
 #include <thread>
 #include <utility>
 
+#include "start_thread.hpp"
+
 namespace taskmgr::detail {
 
 /// A thread that requests stop of attempts whose time is up; started with the first of them, idle while there is none.
@@ -92,7 +94,7 @@ inline void Watchdog::arm(Alarm& alarm, TimePoint deadline) {
     wake = std::exchange(dozing_, false);
     if (!thread_.joinable()) {
       try {
-        thread_ = std::thread{[this] { watch(); }};
+        thread_ = start_thread([](void* self) { static_cast<Watchdog*>(self)->watch(); }, this);
       } catch (const std::exception&) {  // no thread, or no memory for one
       }
     }
@@ -116,12 +118,12 @@ inline void Watchdog::watch() {
   while (!ending_) {
     if (first_ == nullptr) {
       dozing_ = true;
-      changed_.wait(lock, [this] { return ending_ || !dozing_; });
+      while (!ending_ && dozing_) changed_.wait(lock);
       continue;
     }
     const TimePoint next = first_->deadline_;
     if (std::chrono::steady_clock::now() < next) {
-      changed_.wait_until(lock, next, [this] { return ending_; });  // on time: what was disarmed meanwhile is gone
+      changed_.wait_until(lock, next);  // on time: what was disarmed meanwhile is gone
       continue;
     }
     Alarm& alarm = *first_;
