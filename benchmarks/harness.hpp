@@ -76,7 +76,7 @@ Comparison::Criterion stated();
 ///
 /// Google Benchmark runs the contenders, in turn, one run a time, each once before it counts. Its own flags work, and have it
 /// print what it measured instead of the table. Ours: `--quick`, for 3 rounds, `--head`, for a table with a head, and
-/// `--json=FILE`.
+/// `--json=FILE`, for an object a line.
 class Suite {
  public:
   Suite(std::string workload, int argc, char** argv);
@@ -272,7 +272,7 @@ inline int Suite::run() {
     fmt::print(stderr, "{}: cannot write {}\n", workload_, json_file_);
     return 1;
   }
-  fmt::print(file, "[\n{}\n]\n", json_rows_);
+  fmt::print(file, "{}", json_rows_);
   return std::fclose(file) == 0 ? 0 : 1;
 }
 
@@ -280,8 +280,7 @@ inline void Suite::print(const Row& row, const Comparison* of) {
   fmt::print(row_format, row.job, row.ours, row.peer, row.plain, row.measured, row.limit,
              !row.ok ? "stated" : *row.ok ? "ok" : "missed");
   std::fflush(stdout);
-  if (!json_rows_.empty()) json_rows_ += ",\n";
-  json_rows_ += json(row, of);
+  json_rows_ += json(row, of) + '\n';
 }
 
 inline std::string Suite::json(const Row& row, const Comparison* of) const {

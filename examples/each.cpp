@@ -9,7 +9,8 @@
 /// How. A job is a task of a `TaskManager`: it is run again when it fails, asked to stop at its deadline, kept in order and
 /// counted by the library, which also decides when to halt and shows the bar. The lines are pulled through
 /// `TaskManager::stream`, a few ahead of the jobs: endless input works, and memory stays flat. What is left for this file: to
-/// read lines, to run a process, and an `Observer` that writes what became of each job as soon as that is known.
+/// read lines, to run a process, and an `Observer` that writes what became of each job as soon as that is known. It all comes
+/// together in `run_all`, near the end.
 ///
 /// `each --help` says what it promises.
 
@@ -411,55 +412,53 @@ class Process {
 
   /// Returns when the command has ended; ends it when `bell` rings: then false.
   bool wait(const StopBell& bell) {
-    constexpr auto grace = 200ms;
-    constexpr auto glance = 10ms;
-    enum class State { undisturbed, asked, killed } state = State::undisturbed;
-    std::optional<std::chrono::steady_clock::time_point> deadline;
-    for (bool ended = false;;) {
-      if (ended && state != State::asked) break;
-      if (state == State::asked) {
-        const bool left = ended && !output_.is_open() && !errors_.is_open();
-        if (left || std::chrono::steady_clock::now() >= *deadline) {
-          ::kill(-pid_, SIGKILL);  // until it has been waited for, nobody else can get its number
-          state = State::killed;
-          continue;
-        }
-      }
-      std::array<pollfd, 4> fds{{{state == State::undisturbed ? bell.fd() : -1, POLLIN, 0},
-                                 {ended ? -1 : exit_.get(), POLLIN, 0},
-                                 {output_.fd(), POLLIN, 0},
-                                 {errors_.fd(), POLLIN, 0}}};
-      std::optional<nanoseconds> patience;
-      if (!ended && !exit_.is_open()) patience = glance;
-      if (state == State::asked) patience = std::min<nanoseconds>(patience.value_or(grace), *deadline - std::chrono::steady_clock::now());
-      const auto milliseconds = patience ? std::chrono::ceil<std::chrono::milliseconds>(std::max(*patience, 0ns)).count() : -1;
-      if (::poll(fds.data(), fds.size(), static_cast<int>(milliseconds)) < 0 && errno != EINTR) fail("poll");
-
-      if (fds[2].revents != 0) output_.read();
-      if (fds[3].revents != 0) errors_.read();
-      if (!ended && (fds[1].revents != 0 || !exit_.is_open())) {
-        siginfo_t info{};
-        ended = ::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == pid_;
-      }
-      if (fds[0].revents != 0 && !ended) {
-        ::kill(-pid_, SIGTERM);
-        state = State::asked;
-        deadline = std::chrono::steady_clock::now() + grace;
-      }
+    while (!ended_ && !attend(bell.fd(), never)) {
+    }
+    const bool undisturbed = ended_;
+    if (!undisturbed) {
+      const auto deadline = Clock::now() + 200ms;
+      ::kill(-pid_, SIGTERM);
+      while ((!ended_ || output_.is_open() || errors_.is_open()) && Clock::now() < deadline) attend(-1, deadline);
+      ::kill(-pid_, SIGKILL);  // until it has been waited for, nobody else can get its number
+      while (!ended_) attend(-1, never);
     }
     output_.read_rest();
     errors_.read_rest();
     while (::waitpid(pid_, &run_.status, 0) < 0 && errno == EINTR) {
     }
     pid_ = 0;
-    return state == State::undisturbed;
+    return undisturbed;
   }
 
  private:
+  using Clock = std::chrono::steady_clock;
+  static constexpr Clock::time_point never = Clock::time_point::max();
+
+  /// Waits for what comes next, and attends to it. Did the bell ring?
+  bool attend(int bell, Clock::time_point deadline) {
+    std::array<pollfd, 4> fds{{{bell, POLLIN, 0},
+                               {ended_ ? -1 : exit_.get(), POLLIN, 0},
+                               {output_.fd(), POLLIN, 0},
+                               {errors_.fd(), POLLIN, 0}}};
+    auto patience = -1ms;
+    if (deadline != never) patience = std::max(std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()), 0ms);
+    const bool looks = !ended_ && !exit_.is_open();
+    if (looks) patience = 10ms;
+    if (::poll(fds.data(), fds.size(), static_cast<int>(patience.count())) < 0 && errno != EINTR) fail("poll");
+    if (fds[2].revents != 0) output_.read();
+    if (fds[3].revents != 0) errors_.read();
+    if (fds[1].revents != 0 || looks) {
+      siginfo_t info{};
+      ended_ = ::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == pid_;
+    }
+    return fds[0].revents != 0;
+  }
+
   JobRun& run_;
   Output output_, errors_;
   Fd exit_;
   pid_t pid_ = 0;
+  bool ended_ = false;
 };
 
 // --- input and output ------------------------------------------------------------------------------------------------
@@ -500,23 +499,24 @@ class Lines {
         at_ = end + 1;
         return true;
       }
-      read_.resize(64 * 1024);
-      const std::size_t got = read();
-      read_.resize(got);
       at_ = 0;
-      if (got == 0) return !line.empty();
+      if (!read_more()) return false;  // half a line is none
+      if (read_.empty()) return !line.empty();
     }
   }
 
-  std::size_t read() {
+  /// Whether there was time: with stop requested, false. At the end it reads nothing.
+  bool read_more() {
     for (;;) {
       std::array<pollfd, 2> fds{{{fd_, POLLIN, 0}, {stop_.fd(), POLLIN, 0}}};
       if (::poll(fds.data(), fds.size(), -1) < 0 && errno != EINTR) fail("poll");
-      if (fds[1].revents != 0) return 0;
+      if (fds[1].revents != 0) return false;
       if (fds[0].revents == 0) continue;
+      read_.resize(64 * 1024);
       const ssize_t got = ::read(fd_, read_.data(), read_.size());
-      if (got >= 0) return static_cast<std::size_t>(got);
-      if (errno != EINTR && errno != EAGAIN) fail("cannot read the lines");
+      if (got < 0 && errno != EINTR && errno != EAGAIN) fail("cannot read the lines");
+      read_.resize(static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+      if (got >= 0) return true;
     }
   }
 

@@ -131,7 +131,13 @@ void compare(bench::Suite& suite, const std::string& what, const std::vector<Key
                       {bench::Role::peer, "unordered_map at",
                        [=] { return looked_up([&](const Key& key) { return results->at(key); }); }},
                       {bench::Role::peer, "unordered_map find",
-                       [=] { return looked_up([&](const Key& key) { return results->find(key)->second; }); }}},
+                       [=] {
+                         return looked_up([&](const Key& key) {
+                           const auto found = results->find(key);
+                           bench::require(found != results->end(), "a key is missing");  // as `at` looks, too
+                           return found->second;
+                         });
+                       }}},
        .criteria = {bench::at_most_times_peer(1.2)}});
 }
 

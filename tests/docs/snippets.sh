@@ -9,9 +9,15 @@ include=$(cd "${1:?the folder of the headers is missing}" && pwd) || exit 1
 shift
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 work=$(mktemp -d) && trap 'rm -rf "$work"' EXIT
-compile=("${CXX:-g++}" -std=c++20 -O0 -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow -Werror -pthread "-I$include")
-includes=()  # of the arguments, those that a compiler needs that does not link
-for argument; do [[ $argument != -[ID]* ]] || includes+=("$argument"); done
+read -ra compile <<<"${CXX:-g++}"  # ccache may stand before it
+link=("${compile[@]: -1}" -pthread)
+compile+=(-std=c++20 -O0 -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow -Werror -pthread "-I$include")
+for argument; do
+  case $argument in
+    -[ID]*) compile+=("$argument") ;;
+    *) link+=("$argument") ;;
+  esac
+done
 
 pages=$(cd "$top" && ls README.md && find docs -name '*.md' | sort) || exit 1
 : >"$work/fragments.includes"
@@ -38,7 +44,7 @@ for program in "$work"/*.cpp; do
   fi
   if [ -n "$others" ] || grep -q '^template <>' "$program"; then
     unit_of[$name]=alone_$name
-    cp "$program" "$work/alone_$name.unit"
+    cp "$program" "$work/alone_$name.cc"
     continue
   fi
   unit=unit_$((next++ % units))
@@ -61,7 +67,7 @@ for unit in $(printf '%s\n' "${unit_of[@]}" | sort -u | grep ^unit_); do
     cat "$work/$unit.main"
     echo '  return 99;'
     echo '}'
-  } >"$work/$unit.unit"
+  } >"$work/$unit.cc"
 done
 {
   { cat "$work/fragments.includes"; echo '#include <taskmgr/taskmgr.hpp>'; } | sort -u
@@ -70,20 +76,24 @@ done
   cat "$work"/*.fragments 2>/dev/null
 } >"$work/fragments.cc"
 
+# Relative paths, and compiling apart from linking, are for ccache.
 compile_one() {
-  case $1 in
-    *.cc) "${compile[@]}" "${includes[@]}" -fsyntax-only -Wno-unused "$1" ;;
-    *) "${compile[@]}" -x c++ "$1" -x none -o "${1%.unit}" "${@:2}" ;;
-  esac >"$1.log" 2>&1 && touch "$1.ok"
+  local fragments=()
+  [ "$1" != fragments ] || fragments=(-Wno-unused)
+  cd "$work" || return
+  "${compile[@]}" "${fragments[@]}" -c "$1.cc" -o "$1.o" >"$1.log" 2>&1 || return
+  [ "$1" = fragments ] || "${link[0]}" "$1.o" -o "$1" "${link[@]:1}" >"$1.log" 2>&1 || return
+  touch "$1.ok"
 }
-for unit in "$work"/fragments.cc "$work"/*.unit; do
+all=$(cd "$work" && ls ./*.cc | sed -e 's|^./||' -e 's/.cc$//')
+for unit in $all; do
   while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do wait -n; done
-  compile_one "$unit" "$@" &
+  compile_one "$unit" &
 done
 wait
 failed=0
-for unit in "$work"/fragments.cc "$work"/*.unit; do
-  [ -e "$unit.ok" ] || { grep -m 10 -E 'error|undefined' "$unit.log" || head "$unit.log"; failed=1; }
+for unit in $all; do
+  [ -e "$work/$unit.ok" ] || { grep -m 10 -E 'error|undefined' "$work/$unit.log" || head "$work/$unit.log"; failed=1; }
 done
 [ $failed = 0 ] || { echo "not all blocks compile"; exit 1; }
 
@@ -104,5 +114,5 @@ for expected in "$work"/*.expected; do
   ran=$((ran + 1))
 done
 [ "$ran" -gt 0 ] || { echo "found no program to run"; exit 1; }
+[ $failed = 0 ] || exit 1
 echo "$(ls "$work"/*.cpp | wc -l) programs and $(cat "$work"/*.fragments 2>/dev/null | grep -c '^void fragment') fragments compile, $ran programs print what their page says"
-exit $failed

@@ -13,22 +13,22 @@ ended() { wait "$watcher"; same "$1" 0 $?; }
 
 watch
 SECONDS=0
-each --timeout 300ms sh -c 'echo begun; sleep 300' ::: x 7>alive >out 2>errors
+each --timeout 1s sh -c 'echo begun; sleep 300' ::: x 7>alive >out 2>errors
 same 'a job that takes too long has failed, and what it wrote is kept' "1 begun
-each: job 1: no result within the timeout of 0.3 s: sh -c 'echo begun; sleep 300' x
-each: 0 succeeded, 1 failed (1 x no result within the timeout of 0.3 s)" "$? $(<out)
+each: job 1: no result within the timeout of 1 s: sh -c 'echo begun; sleep 300' x
+each: 0 succeeded, 1 failed (1 x no result within the timeout of 1 s)" "$? $(<out)
 $(<errors)"
 ended 'it has been ended'
 
 watch
-each --joblog log --timeout 300ms bash -c 'trap "" TERM
+each --joblog log --timeout 1s bash -c 'trap "" TERM
   (trap "" TERM; echo grandchild; sleep 300 & sleep 300 >/dev/null 2>&1) & echo child; wait; wait; sleep 300' ::: x 7>alive >out 2>errors
 same 'a job that ignores SIGTERM has failed as well' '1 child grandchild' "$? $(echo $(sort out))"
 ended 'it has been killed, with its grandchildren'
 same 'the job log tells of the timeout and the signal' '-1 9' "$(tail -n 1 log | cut -f 7,8 | tr '\t' ' ')"
 
 watch
-each --timeout 300ms bash -c 'trap "exit 0" TERM; (trap "" TERM; sleep 300 >/dev/null 2>&1) >/dev/null 2>&1 & echo child; wait' ::: x \
+each --timeout 1s bash -c 'trap "exit 0" TERM; (trap "" TERM; sleep 300 >/dev/null 2>&1) >/dev/null 2>&1 & echo child; wait' ::: x \
   7>alive >out 2>errors
 same 'a command that ends well when it is asked to has failed all the same' '1 child' "$? $(<out)"
 ended 'what it leaves behind has been killed'
@@ -37,7 +37,7 @@ ended 'what it leaves behind has been killed'
 each --timeout 300s sh -c 'echo in time' ::: x >out 2>errors
 same 'a job that is in time is not disturbed' '0 in time' "$? $(<out)"
 same 'a job that took too long is run again' '0 second' "$(
-  each --retries 1 --retry-delay 0 --timeout 500ms sh -c 'if [ -e been ]; then echo second; else touch been; sleep 300; fi' ::: x >out 2>errors
+  each --retries 1 --retry-delay 0 --timeout 2s sh -c 'if [ -e been ]; then echo second; else touch been; sleep 300; fi' ::: x >out 2>errors
   echo "$? $(<out)")"
 
 # --- halt

@@ -158,7 +158,7 @@ TEST_CASE("the progress of a run can be watched") {
   }
 }
 
-TEST_CASE("the counts of a progress never run ahead of each other") {
+TEST_CASE("the counts of a progress only grow") {
   Manager manager{[](Context& context, int x) {
                     if (x % 3 == 0 && context.attempt() == 1) throw std::runtime_error("again");
                     return x;
@@ -306,7 +306,7 @@ TEST_CASE("a handle may be moved; the run that it had before is cancelled") {
 
 // --- waiting
 
-TEST_CASE("who waits for a run helps with it") {
+TEST_CASE("as many tasks of a launched run as it has workers can wait for each other") {
   for (int round = 0; round < support::times(50); ++round) {
     std::mutex mutex;
     std::set<std::thread::id> threads;

@@ -9,7 +9,6 @@
 #include <ctime>
 #include <exception>
 #include <functional>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
