@@ -126,6 +126,7 @@ TEST_CASE("nested exceptions are joined, outermost first") {
   };
   const TaskError error = error_of(start);
   CHECK(error.message() == "cannot start: cannot load: Permission denied");
+  CHECK(error.type() == "error_test::Own");  // not the library's class around it
   CHECK_THROWS_AS(error.rethrow(), error_test::Own);
 }
 

@@ -123,3 +123,33 @@ TEST_CASE("a thread knows whether it is inside a call of an observer, also after
   CHECK_THROWS_AS(ObserverAccess::call(observer, [](Observer&) { throw std::runtime_error("x"); }), std::runtime_error);
   CHECK_FALSE(ObserverAccess::inside(observer));
 }
+
+TEST_CASE("an event that comes up within on_event is told when that call has returned, with its own message") {
+  struct Notes : Observer {
+    void on_event(const Event& event) override {
+      lines.push_back("< " + std::string(event.message));
+      if (event.message == "first" || event.message == "second") {
+        for (const char* part : {" a", " b"}) {
+          const std::string message = std::string(event.message) + part;  // ends before it is told
+          Event inner;
+          inner.message = message;
+          ObserverAccess::defer(*this, inner);
+        }
+      }
+      lines.push_back("> " + std::string(event.message));
+    }
+    std::vector<std::string> lines;
+  };
+  Notes notes;
+  for (const char* message : {"first", "second"}) {
+    ObserverAccess::call(notes, [message](Observer& observer) {
+      Event event;
+      event.message = message;
+      observer.on_event(event);
+      ObserverAccess::tell_deferred(observer);
+    });
+  }
+  CHECK(notes.lines == std::vector<std::string>{"< first", "> first", "< first a", "> first a", "< first b", "> first b",
+                                                "< second", "> second", "< second a", "> second a", "< second b",
+                                                "> second b"});
+}

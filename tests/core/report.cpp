@@ -323,7 +323,8 @@ TEST_CASE("an iterator can be copied, advanced either way, and compared") {
   before = it;
   CHECK(before == it);
   CHECK(before->second == 40);
-  it = it;
+  const auto& itself = it;
+  it = itself;
   CHECK(it->second == 40);
   CHECK(++it == map.find(6));
   CHECK(++it == map.end());

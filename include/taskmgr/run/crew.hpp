@@ -110,7 +110,10 @@ class Crew : public Ear {
   /// No new attempt is begun from now on. A cancel (the tasks see it) goes before a halt (they do not).
   void halt() noexcept { stop(Stop::halted); }
   void cancel() noexcept { stop(Stop::cancelled); }
-  [[nodiscard]] bool stopping() const noexcept { return stop_.load(std::memory_order_relaxed) != Stop::no; }
+  /// The token is looked at as well: our own note of a cancel is made after the callbacks of those who came later.
+  [[nodiscard]] bool stopping() const noexcept {
+    return stop_.load(std::memory_order_relaxed) != Stop::no || token_.stop_requested();
+  }
 
   [[nodiscard]] Progress progress() const noexcept;
   [[nodiscard]] FirstException& thrown() noexcept { return thrown_; }
@@ -430,7 +433,6 @@ inline void Crew::began(Seat& seat, std::uint64_t number, int attempt, const voi
 
 inline Ruling Crew::judge(Failure& failure, int attempt) noexcept {
   using Verdict = Ruling::Verdict;
-  // the token before our own note of it: that is only made after the callbacks of those who came later
   const Stop stop = token_.stop_requested() ? Stop::cancelled : stop_.load(std::memory_order_relaxed);
   if (stop == Stop::cancelled && failure.kind == TaskError::Kind::exception && is_a<Cancelled>(failure.exception)) {
     return {Verdict::cancel, {}};

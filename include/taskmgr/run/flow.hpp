@@ -58,6 +58,9 @@ struct Passage {
   std::size_t hash = 0;
 };
 
+/// A task that takes longer than this (in ns) is not for the thread that walks a stream, if others can run it.
+inline constexpr std::int64_t long_task = 1'000'000;
+
 /// A queue of at most so many numbers, which never allocates again.
 class Ring {
  public:
@@ -352,13 +355,16 @@ void Flow<F, Task, R, Tasks>::get_on() noexcept {
   if (window_ < widest_ && per_task >= 0 && per_task < Pace::goal.count()) window_ = std::min(2 * window_, widest_);
   driver_.store(std::this_thread::get_id(), std::memory_order_relaxed);
   bool worked = false;
+  bool leaves_it = false;
   if (alone_) {
     Seat& seat = this->seats()[0];
     if (!this->ready(seat)) this->halt();
     work(seat);
     worked = true;
   } else {
-    worked = workshop_.pool.join_in(*this);
+    // While it is inside of a long task, nobody would pull or hand out: such it leaves to others, if there are any.
+    leaves_it = per_task > long_task && !workshop_.pool.unhelped(*this) && workshop_.pool.call_for(*this, true);
+    if (!leaves_it) worked = workshop_.pool.join_in(*this);
     if (workshop_.pool.abandoned(*this)) {  // no worker could be made ready: nothing is run
       this->halt();
       work(this->seats()[0]);
@@ -368,7 +374,8 @@ void Flow<F, Task, R, Tasks>::get_on() noexcept {
   driver_.store(std::thread::id{}, std::memory_order_relaxed);
   if (worked) return;
   // without a seat it is for the workers to see to a retry that falls due; the one that leaves wakes the driver
-  const RetryQueue::TimePoint due = workshop_.pool.has_seat(*this) ? this->next_due() : RetryQueue::never;
+  const bool sees_to_it = !leaves_it && workshop_.pool.has_seat(*this);
+  const RetryQueue::TimePoint due = sees_to_it ? this->next_due() : RetryQueue::never;
   this->rest_until(due, [this] { return done_count_.load() != 0; });
 }
 

@@ -40,8 +40,8 @@ class Pool {
   /// From now on threads may help this run. With `call`, one is called at once; else only if none would come by itself.
   void offer(Crew& crew, bool call) noexcept;
 
-  /// There is more to do in this run; `call` as above.
-  void call_for(Crew& crew, bool call) noexcept;
+  /// There is more to do in this run; `call` as above. False if somebody is wanted, and nobody can come.
+  bool call_for(Crew& crew, bool call) noexcept;
 
   /// A seat of this run is free.
   [[nodiscard]] bool has_seat(const Crew& crew) const;
@@ -144,9 +144,9 @@ inline void Pool::offer(Crew& crew, bool call) noexcept {
   if (call || glancing_ == 0) bring_one();
 }
 
-inline void Pool::call_for(Crew& crew, bool call) noexcept {
+inline bool Pool::call_for(Crew& crew, bool call) noexcept {
   const std::scoped_lock lock(mutex_);
-  if ((call || glancing_ == 0) && crew.wants_help()) bring_one();
+  return !((call || glancing_ == 0) && crew.wants_help()) || bring_one();
 }
 
 inline bool Pool::has_seat(const Crew& crew) const {
