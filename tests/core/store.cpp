@@ -90,6 +90,13 @@ void agree(const Store<Task>& store, const std::vector<Task>& tasks, bool share,
   CHECK(right);
 }
 
+/// A range over what belongs to another, as libraries have them that know nothing of std::ranges.
+struct Borrowed {
+  std::vector<std::string>* owner;
+  [[nodiscard]] auto begin() const { return owner->begin(); }
+  [[nodiscard]] auto end() const { return owner->end(); }
+};
+
 /// Can be copied, but not assigned.
 struct Fixed {
   const int number;
@@ -173,6 +180,7 @@ TEST_CASE("only what was given away is moved from") {
     std::vector<std::string> source = texts;
     CHECK(kept(source, share) == texts);
     CHECK(kept(std::span<std::string>(source), share) == texts);  // a view is no owner
+    CHECK(kept(Borrowed{&source}, share) == texts);               // nor is this, though it does not say so
     CHECK(source == texts);
     std::list<std::string> list(texts.begin(), texts.end());
     CHECK(kept(list, share) == texts);

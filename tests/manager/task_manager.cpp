@@ -14,7 +14,6 @@
 #include <iterator>
 #include <memory>
 #include <optional>
-#include <ranges>
 #include <set>
 #include <span>
 #include <stdexcept>
@@ -519,9 +518,11 @@ TEST_CASE("whatever fails on the way, every task is counted once") {
                        }}};
       if (observed) manager.observe(listener);
       int sunk = 0;
-      auto run = manager.launch(Source{100, [&](Source::Step step, int at) {
+      auto run = manager.launch(Source{100,
+                                       [&](Source::Step step, int at) {
                                          if (step == Source::Step::read && at == source_fails) throw Broken("source");
-                                       }} | std::views::transform([](int x) { return x % 70; }),
+                                       },
+                                       70},
                                 Sink{[&](auto&) {
                                   if (sunk++ == sink_fails) throw Broken("sink");
                                 }},

@@ -12,15 +12,16 @@
 
 namespace support {
 
-/// The numbers 0, 1, ..., n - 1 as an input range. `hook` is called before each step, with the number that the range is at;
-/// what it throws comes out of the range.
+/// The numbers 0, 1, ..., n - 1 as an input range, modulo `modulus` if there is one. `hook` is called before each step, with
+/// the index that the range is at; what it throws comes out of the range.
 class Source {
  public:
   enum class Step { begin, end, read, next };
   using Hook = std::function<void(Step step, int at)>;
   static constexpr int endless = std::numeric_limits<int>::max();
 
-  explicit Source(int n, Hook hook = [](Step, int) {}) : n_(n), hook_(std::move(hook)) {}
+  explicit Source(int n, Hook hook = [](Step, int) {}, int modulus = endless)
+      : n_(n), hook_(std::move(hook)), modulus_(modulus) {}
 
   class iterator {
    public:
@@ -31,7 +32,7 @@ class Source {
     explicit iterator(const Source& source) : source_(&source) {}
     int operator*() const {
       source_->hook_(Step::read, at_);
-      return at_;
+      return at_ % source_->modulus_;
     }
     iterator& operator++() {
       source_->hook_(Step::next, at_);
@@ -58,6 +59,7 @@ class Source {
  private:
   int n_;
   Hook hook_;
+  int modulus_;
 };
 
 }  // namespace support

@@ -371,6 +371,8 @@ Outcome<Task, R> Report<Task, R>::operator[](std::size_t i) && {
 }  // namespace taskmgr
 
 template <class Task, class R>
+inline constexpr bool taskmgr::detail::refers_to_elements<taskmgr::TaskRange<Task, R, Task>> = false;  // it owns them
+template <class Task, class R>
 inline constexpr bool std::ranges::enable_view<taskmgr::TaskRange<Task, R, const Task>> = true;
 template <class Task, class R>
 inline constexpr bool std::ranges::enable_borrowed_range<taskmgr::TaskRange<Task, R, const Task>> = true;

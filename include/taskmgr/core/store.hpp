@@ -30,11 +30,19 @@ namespace taskmgr::detail {
 template <class Task>
 concept Keyed = Hashable<Task> && Comparable<Task>;
 
+/// A range through whose const object the elements can be changed refers to them, as a pointer does: they belong to another.
+template <class Tasks>
+inline constexpr bool refers_to_elements = requires(const Tasks& tasks) {
+  requires std::is_lvalue_reference_v<decltype(*std::ranges::begin(tasks))>;
+  requires !std::is_const_v<std::remove_reference_t<decltype(*std::ranges::begin(tasks))>>;
+};
+
 /// `Tasks` gives its elements away when it is passed on.
 template <class Tasks>
 inline constexpr bool gives_away = !std::is_lvalue_reference_v<Tasks> && !std::is_const_v<Tasks> &&
                                    !std::ranges::view<std::remove_cvref_t<Tasks>> &&
-                                   !std::ranges::borrowed_range<std::remove_cvref_t<Tasks>>;
+                                   !std::ranges::borrowed_range<std::remove_cvref_t<Tasks>> &&
+                                   !refers_to_elements<std::remove_cvref_t<Tasks>>;
 
 template <class Task, class R>
 class Store {

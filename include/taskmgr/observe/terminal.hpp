@@ -93,7 +93,8 @@ inline bool is_utf8_locale() noexcept {
   const char* set = std::setlocale(LC_CTYPE, nullptr);
   const std::string_view locale = set != nullptr ? set : "C";
   if (locale != "C" && locale != "POSIX") return false;  // the program has chosen another
-  for (const char* name : {"LC_ALL", "LC_CTYPE", "LANG"}) {
+  constexpr const char* names[] = {"LC_ALL", "LC_CTYPE", "LANG"};
+  for (const char* name : names) {
     if (const std::string_view value = environment(name); !value.empty()) return says_utf8(value);
   }
   return false;

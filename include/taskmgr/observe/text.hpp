@@ -5,17 +5,15 @@
 /// Texts of unknown origin and numbers, as observers show them: on one line, in known columns, at a glance.
 ///
 /// Nothing here looks at the C or C++ locale: programs set it or not, and a log must not change with it.
+///
+/// Every program that includes taskmgr compiles this, and few call it often: `gnu::cold` has it compiled for size, in half
+/// the time, and plain loops stand where an algorithm would be a template more.
 
-#include <algorithm>
-#include <array>
-#include <charconv>
 #include <chrono>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <utility>
 
 namespace taskmgr::detail {
 
@@ -39,10 +37,10 @@ struct CodePoint {
 
 /// The text on one line, without what could disturb it: escape sequences and controls are gone, line ends and tabs are
 /// blanks, what is no UTF-8 is U+FFFD; unless `utf8`, each character beyond ASCII is a question mark.
-[[nodiscard]] std::string on_one_line(std::string_view text, bool utf8);
+[[nodiscard, gnu::cold]] std::string on_one_line(std::string_view text, bool utf8);
 
 /// A text of `on_one_line`, cut to at most so many columns; an ellipsis shows where.
-[[nodiscard]] std::string cut_to(std::string_view text, std::size_t columns, bool utf8);
+[[nodiscard, gnu::cold]] std::string cut_to(std::string_view text, std::size_t columns, bool utf8);
 
 /// Appends the text in double quotes, from which it can be had back byte by byte: `\"`, `\\`, `\n`, `\r`, `\t`, `\x1b` for
 /// other bytes that are controls or no UTF-8, `\u2028` for controls beyond ASCII.
@@ -52,17 +50,21 @@ void append_quoted(std::string& out, std::string_view text);
 void append_word(std::string& out, std::string_view text);
 
 void append_number(std::string& out, std::uint64_t number);
-/// With so many digits after the point, a point in every locale.
-void append_fixed(std::string& out, double number, int decimals);
+/// With so many digits after the point, at most 9; a point in every locale.
+[[gnu::cold]] void append_fixed(std::string& out, double number, int decimals);
 
 /// Three digits and a unit: "1.23us", "12.3ms", "123s". Seconds are the largest unit.
 void append_duration(std::string& out, std::chrono::nanoseconds duration);
 
+[[nodiscard]] constexpr double seconds_of(std::chrono::nanoseconds duration) noexcept {
+  return static_cast<double>(duration.count()) * 1e-9;
+}
+
 /// As clocks show it: "0:07", "12:34", "1:02:03", "3d 01:02:03".
-[[nodiscard]] std::string clock_text(std::chrono::nanoseconds duration);
+[[nodiscard, gnu::cold]] std::string clock_text(std::chrono::nanoseconds duration);
 
 /// Three digits of how many there are in a second, minute or hour: "52.1/s", "1.23k/s", "12.0/min", "3.50/h".
-[[nodiscard]] std::string rate_text(double per_second);
+[[nodiscard, gnu::cold]] std::string rate_text(double per_second);
 
 // ---------------------------------------------------------------------------------------------------------------------
 
@@ -78,7 +80,7 @@ inline CodePoint first_code_point(std::string_view text) noexcept {
     if ((byte(i) & 0xC0U) != 0x80U) return wrong;
     code = (code << 6U) | (byte(i) & 0x3FU);
   }
-  constexpr std::array<char32_t, 5> least{0, 0, 0x80, 0x800, 0x10000};
+  constexpr char32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
   if (code < least[bytes] || code > 0x10FFFF || (code >= 0xD800 && code <= 0xDFFF)) return wrong;
   return {code, bytes, true};
 }
@@ -88,15 +90,36 @@ inline bool is_control(char32_t code) noexcept {
          (code >= 0x2028 && code <= 0x202E) || (code >= 0x2066 && code <= 0x2069) || code == 0xFEFF;
 }
 
+/// Code points, the last included.
+struct CodeRange {
+  char32_t first;
+  char32_t last;
+};
+
+/// Is the character in one of the ranges, which are sorted?
+[[nodiscard]] inline bool is_within(const CodeRange* ranges, std::size_t count, char32_t code) noexcept {
+  std::size_t begin = 0;
+  while (count > 0) {  // the first range that ends at the character or behind it
+    const std::size_t half = count / 2;
+    if (ranges[begin + half].last < code) {
+      begin += half + 1;
+      count -= half + 1;
+    } else {
+      count = half;
+    }
+  }
+  return ranges[begin].first <= code;
+}
+
 inline int columns_of(char32_t code) noexcept {
-  using Range = std::pair<char32_t, char32_t>;
-  static constexpr Range none[] = {  // combining marks of the scripts in common use, joiners, variation selectors
+  static constexpr CodeRange end{0xFFFFFFFF, 0xFFFFFFFF};
+  static constexpr CodeRange none[] = {  // combining marks of the scripts in common use, joiners, variation selectors
       {0x0300, 0x036F}, {0x0483, 0x0489}, {0x0591, 0x05BD}, {0x05BF, 0x05BF}, {0x05C1, 0x05C2}, {0x05C4, 0x05C5},
       {0x0610, 0x061A}, {0x064B, 0x065F}, {0x0670, 0x0670}, {0x06D6, 0x06DC}, {0x06DF, 0x06E4}, {0x06E7, 0x06E8},
       {0x0900, 0x0902}, {0x093C, 0x093C}, {0x0941, 0x0948}, {0x094D, 0x094D}, {0x0E31, 0x0E31}, {0x0E34, 0x0E3A},
       {0x0E47, 0x0E4E}, {0x1AB0, 0x1AFF}, {0x1DC0, 0x1DFF}, {0x200B, 0x200D}, {0x2060, 0x2064}, {0x20D0, 0x20F0},
-      {0x302A, 0x302D}, {0x3099, 0x309A}, {0xFE00, 0xFE0F}, {0xFE20, 0xFE2F}, {0xE0100, 0xE01EF}};
-  static constexpr Range wide[] = {
+      {0x302A, 0x302D}, {0x3099, 0x309A}, {0xFE00, 0xFE0F}, {0xFE20, 0xFE2F}, {0xE0100, 0xE01EF}, end};
+  static constexpr CodeRange wide[] = {
       {0x1100, 0x115F},   {0x231A, 0x231B},   {0x2329, 0x232A},   {0x23E9, 0x23EC},   {0x23F0, 0x23F0},
       {0x23F3, 0x23F3},   {0x25FD, 0x25FE},   {0x2614, 0x2615},   {0x2648, 0x2653},   {0x267F, 0x267F},
       {0x2693, 0x2693},   {0x26A1, 0x26A1},   {0x26AA, 0x26AB},   {0x26BD, 0x26BE},   {0x26C4, 0x26C5},
@@ -108,35 +131,34 @@ inline int columns_of(char32_t code) noexcept {
       {0xF900, 0xFAFF},   {0xFE10, 0xFE19},   {0xFE30, 0xFE6B},   {0xFF01, 0xFF60},   {0xFFE0, 0xFFE6},
       {0x16FE0, 0x18CFF}, {0x1AFF0, 0x1B2FF}, {0x1F004, 0x1F004}, {0x1F0CF, 0x1F0CF}, {0x1F18E, 0x1F18E},
       {0x1F191, 0x1F19A}, {0x1F1E6, 0x1F265}, {0x1F300, 0x1F64F}, {0x1F680, 0x1F6FF}, {0x1F7E0, 0x1F7F0},
-      {0x1F900, 0x1FAFF}, {0x20000, 0x3FFFD}};
+      {0x1F900, 0x1FAFF}, {0x20000, 0x3FFFD}, end};
   if (code < 0x0300) return is_control(code) ? 0 : 1;
-  const auto within = [code](const auto& ranges) {
-    const auto* after = std::upper_bound(std::begin(ranges), std::end(ranges), code,
-                                         [](char32_t value, const Range& range) { return value < range.first; });
-    return after != std::begin(ranges) && code <= std::prev(after)->second;
-  };
-  if (is_control(code) || within(none)) return 0;
-  return within(wide) ? 2 : 1;
+  if (is_control(code) || is_within(none, sizeof none / sizeof none[0] - 1, code)) return 0;
+  return is_within(wide, sizeof wide / sizeof wide[0] - 1, code) ? 2 : 1;
 }
 
-/// The bytes of the longest start of a text that takes at most so many columns, and those columns.
-[[nodiscard]] inline std::pair<std::size_t, std::size_t> start_within(std::string_view text, std::size_t most) noexcept {
+struct Extent {
   std::size_t bytes = 0;
-  std::size_t sum = 0;
+  std::size_t columns = 0;
+};
+
+/// The longest start of a text that takes at most so many columns.
+[[nodiscard]] inline Extent start_within(std::string_view text, std::size_t most) noexcept {
+  Extent start;
   int before = 0;
-  while (bytes < text.size()) {
-    const CodePoint code = first_code_point(text.substr(bytes));
+  while (start.bytes < text.size()) {
+    const CodePoint code = first_code_point(text.substr(start.bytes));
     // The emoji selector makes a narrow character a wide one.
     const int columns = code.value == 0xFE0F && before == 1 ? 1 : columns_of(code.value);
-    if (sum + static_cast<std::size_t>(columns) > most) break;
-    sum += static_cast<std::size_t>(columns);
+    if (start.columns + static_cast<std::size_t>(columns) > most) break;
+    start.columns += static_cast<std::size_t>(columns);
+    start.bytes += code.bytes;
     before = columns;
-    bytes += code.bytes;
   }
-  return {bytes, sum};
+  return start;
 }
 
-inline std::size_t columns_of(std::string_view text) noexcept { return start_within(text, text.size() * 2).second; }
+inline std::size_t columns_of(std::string_view text) noexcept { return start_within(text, text.size() * 2).columns; }
 
 /// The length of the escape sequence (ECMA-48) that the text begins with.
 [[nodiscard]] inline std::size_t escape_length(std::string_view text) noexcept {
@@ -187,10 +209,10 @@ inline std::string on_one_line(std::string_view text, bool utf8) {
 }
 
 inline std::string cut_to(std::string_view text, std::size_t columns, bool utf8) {
-  if (start_within(text, columns).first == text.size()) return std::string{text};
+  if (start_within(text, columns).bytes == text.size()) return std::string{text};
   const std::string_view mark = utf8 ? "\xE2\x80\xA6" : columns > 4 ? ".." : ".";
-  const std::size_t room = columns - std::min(columns, utf8 ? std::size_t{1} : mark.size());
-  std::string out{text.substr(0, start_within(text, room).first)};
+  const std::size_t needs = utf8 ? 1 : mark.size();
+  std::string out{text.substr(0, start_within(text, columns > needs ? columns - needs : 0).bytes)};
   if (columns > 0) out += mark;
   return out;
 }
@@ -226,11 +248,9 @@ inline void append_quoted(std::string& out, std::string_view text) {
 }
 
 inline void append_word(std::string& out, std::string_view text) {
-  const auto plain = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           std::string_view("-_.:,/+*@%<>()[]{}#&|~!?^$;").find(c) != std::string_view::npos;
-  };
-  if (!text.empty() && std::all_of(text.begin(), text.end(), plain)) {
+  constexpr std::string_view plain =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:,/+*@%<>()[]{}#&|~!?^$;";
+  if (!text.empty() && text.find_first_not_of(plain) == std::string_view::npos) {
     out += text;
   } else {
     append_quoted(out, text);
@@ -238,22 +258,29 @@ inline void append_word(std::string& out, std::string_view text) {
 }
 
 inline void append_number(std::string& out, std::uint64_t number) {
-  std::array<char, 20> digits{};
-  out.append(digits.data(), std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr);
+  char digits[20];
+  std::size_t first = sizeof digits;
+  do {
+    digits[--first] = static_cast<char>('0' + number % 10);
+    number /= 10;
+  } while (number > 0);
+  out.append(digits + first, sizeof digits - first);
 }
 
 inline void append_fixed(std::string& out, double number, int decimals) {
   // By whole numbers: the general conversion is a thousand lines of code in every program that includes this.
-  double scale = 1;
-  for (int i = 0; i < decimals; ++i) scale *= 10;
-  if (std::isnan(number)) {
+  if (number != number) {
     out += "nan";
     return;
   }
-  if (number < 0) out += '-';
-  const double scaled = std::min(std::round(std::abs(number) * scale), 1e18);
-  const auto whole = static_cast<std::uint64_t>(scaled);
-  const auto one = static_cast<std::uint64_t>(scale);
+  if (number < 0) {
+    out += '-';
+    number = -number;
+  }
+  std::uint64_t one = 1;
+  for (int i = 0; i < decimals; ++i) one *= 10;
+  const double scaled = number * static_cast<double>(one) + 0.5;
+  const auto whole = static_cast<std::uint64_t>(scaled < 1e18 ? scaled : 1e18);
   append_number(out, whole / one);
   if (decimals == 0) return;
   out += '.';
@@ -276,18 +303,15 @@ inline void append_duration(std::string& out, std::chrono::nanoseconds duration)
     out += "ns";
     return;
   }
-  for (const std::string_view unit : {"us", "ms", "s"}) {
-    value /= 1000;
-    if (value < 999.5 || unit == "s") {
-      append_three_digits(out, value);
-      out += unit;
-      return;
-    }
-  }
+  constexpr const char* units[] = {"us", "ms", "s"};
+  int unit = 0;
+  for (value /= 1000; value >= 999.5 && unit < 2; value /= 1000) ++unit;
+  append_three_digits(out, value);
+  out += units[unit];
 }
 
 inline std::string clock_text(std::chrono::nanoseconds duration) {
-  auto seconds = static_cast<std::uint64_t>(std::max<std::int64_t>(0, duration.count()) / 1'000'000'000);
+  std::uint64_t seconds = duration.count() > 0 ? static_cast<std::uint64_t>(duration.count()) / 1'000'000'000 : 0;
   const std::uint64_t days = seconds / 86400;
   const std::uint64_t hours = seconds / 3600 % 24;
   std::string out;
@@ -327,14 +351,11 @@ inline std::string rate_text(double per_second) {
       unit = "/h";
     }
   }
-  std::string_view thousands;
-  for (const std::string_view next : {"k", "M", "G", "T"}) {
-    if (per_second < 999.5) break;
-    per_second /= 1000;
-    thousands = next;
-  }
+  constexpr std::string_view thousands = " kMGT";
+  std::size_t power = 0;
+  for (; per_second >= 999.5 && power + 1 < thousands.size(); per_second /= 1000) ++power;
   append_three_digits(out, per_second);
-  out += thousands;
+  if (power > 0) out += thousands[power];
   out += unit;
   return out;
 }

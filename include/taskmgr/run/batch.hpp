@@ -135,7 +135,7 @@ void Batch<F, Task, R, Sink>::drive() {
     const bool call = per_task < 0 || per_task * static_cast<std::int64_t>(size_) > worth_a_call;
     called_.store(call, std::memory_order_relaxed);
     offered_ = true;
-    workshop_.pool.offer(*this, call);
+    workshop_.pool.offer(*this, call);  // if it cannot, the driver does it alone
   }
   drive_from(seat);
   if (offered_) workshop_.pool.withdraw(*this);

@@ -288,8 +288,7 @@ void Flow<F, Task, R, Tasks>::announce() noexcept {
   if (offered_) {
     workshop_.pool.call_for(*this, call);
   } else {
-    offered_ = true;
-    workshop_.pool.offer(*this, call);
+    offered_ = workshop_.pool.offer(*this, call);
   }
 }
 
@@ -356,7 +355,7 @@ void Flow<F, Task, R, Tasks>::get_on() noexcept {
   driver_.store(std::this_thread::get_id(), std::memory_order_relaxed);
   bool worked = false;
   bool leaves_it = false;
-  if (alone_) {
+  if (alone_ || !offered_) {
     Seat& seat = this->seats()[0];
     if (!this->ready(seat)) this->halt();
     work(seat);

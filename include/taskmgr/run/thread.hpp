@@ -38,7 +38,8 @@ class Pool {
   [[nodiscard]] bool post(std::function<void()> job) noexcept;
 
   /// From now on threads may help this run. With `call`, one is called at once; else only if none would come by itself.
-  void offer(Crew& crew, bool call) noexcept;
+  /// False if there is no memory to know of it.
+  bool offer(Crew& crew, bool call) noexcept;
 
   /// There is more to do in this run; `call` as above. False if somebody is wanted, and nobody can come.
   bool call_for(Crew& crew, bool call) noexcept;
@@ -134,14 +135,15 @@ inline bool Pool::post(std::function<void()> job) noexcept {
   return false;
 }
 
-inline void Pool::offer(Crew& crew, bool call) noexcept {
+inline bool Pool::offer(Crew& crew, bool call) noexcept {
   const std::scoped_lock lock(mutex_);
   try {
     crews_.push_back(&crew);
   } catch (...) {
-    return;  // no memory to be known: the driver does it alone
+    return false;
   }
   if (call || glancing_ == 0) bring_one();
+  return true;
 }
 
 inline bool Pool::call_for(Crew& crew, bool call) noexcept {
