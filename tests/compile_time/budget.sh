@@ -33,8 +33,8 @@ compare() {
   awk -v hello="$(sort -n "$work/hello.times" | head -n 1)" -v empty="$(sort -n "$work/empty.times" | head -n 1)" \
     -v most="$most" -v what="$*" 'BEGIN {
     printf "%s: hello.cpp takes %.2f s of CPU, an empty main with the same headers %.2f s: %.2f times (%s)\n",
-      what, hello, empty, hello / empty, most > 0 ? "at most " most : "not checked"
-    exit most > 0 && hello > most * empty
+      what, hello, empty, hello / empty, (most > 0 ? "at most " most : "not checked")
+    exit (most > 0 && hello > most * empty)
   }'
 }
 
