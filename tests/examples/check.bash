@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: MIT
 # What the scripts share that try out the examples. To be sourced: it makes $work, a folder of its own, and goes there.
 #
-#   same WHAT EXPECTED GOT      complains unless the two texts are equal
-#   check WHAT COMMAND [WORD]...  complains unless the command succeeds
-#   skip WHY                    ends the script: it cannot run here
-#   finish                      ends the script: 1 if there was a complaint
+#   same WHAT EXPECTED GOT          complains unless the two texts are equal
+#   check WHAT COMMAND [WORD]...    complains unless the command succeeds
+#   skip WHY                        ends the script: it cannot run here
+#   finish                          ends the script: 1 if there was a complaint
 set -u -o pipefail
 export LC_ALL=C
 unset CDPATH TERM NO_COLOR
+[ -d "${1-}" ] || { echo "usage: $0 FOLDER: where the examples are"; exit 1; }
 programs=$(cd "$1" && pwd) || exit 1
 work=$(mktemp -d) || exit 1
 trap 'chmod -R u+rwX "$work" 2>/dev/null; rm -rf "$work"' EXIT
@@ -22,7 +23,9 @@ complain() {
 same() {
   [ "$2" = "$3" ] && return
   complain "$1"
-  diff <(printf '%s\n' "$2") <(printf '%s\n' "$3") | cat -v | sed -e 's/^</  expected/' -e 's/^>/  got     /' -e 20q
+  printf '%s\n' "$2" >same.expected
+  printf '%s\n' "$3" >same.got
+  diff same.expected same.got | cat -v | sed -e 's/^</  expected/' -e 's/^>/  got     /' -e 20q
 }
 
 check() { "${@:2}" || complain "$1"; }

@@ -141,6 +141,7 @@ same '--help succeeds' 0 "$(./dupes --help >help; echo $?)"
 check '--help tells the exit codes' grep -q '^Exit code' help
 
 # The bar.
+rm -f tree/secret
 same 'no bar where standard error is no terminal' '' "$(./dupes tree 2>&1 >/dev/null)"
 if command -v script >/dev/null && TERM=xterm script -qec './dupes tree >/dev/null' /dev/null </dev/null >drawn 2>/dev/null; then
   for step in 'first blocks' 'whole files' 'compare'; do

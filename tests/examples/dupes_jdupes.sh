@@ -64,12 +64,12 @@ for ((k = 0; k < 300; ++k)); do
 done
 mkfifo tree/fifo
 printf 1 >tree/shut/1
-find tree -type f -name '[0-9]*1' -exec chmod 000 {} +
-chmod 000 tree/shut
 echo "TASKMGR_SEED=$seed repeats the made tree"
 for mode in serial thread; do compare 'the made tree' $mode tree; done
 
 # As a user who may not read all of it. There jdupes loses groups, so the truth comes from checksums as well.
+find tree -type f -name '[0-9]*1' -exec chmod 000 {} +
+chmod 000 tree/shut
 if [ "$(id -u)" = 0 ]; then
   as_nobody() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
 else

@@ -98,7 +98,7 @@ said=$(each sh -c 'sleep 300 & echo "started $!"' ::: x)
 check 'a job has ended when its command has, whatever goes on in the background' kill "${said#started }"
 same 'a closed standard output is no trouble' 0 "$(each echo ::: a >&-; echo $?)"
 same 'nor are closed input and errors' 'b
-0' "$(echo b | each echo ::: b <&- 2>&-; echo $?)"
+0' "$(each echo ::: b <&- 2>&-; echo $?)"
 if [ -c /dev/full ]; then
   said=$(yes | each echo 2>&1 >/dev/full)
   same 'output that cannot be written ends the run' "255 each: cannot write: No space left on device" "$? $(tail -n 1 <<<"$said")"
@@ -143,7 +143,7 @@ printf '#!/bin/sh\n' >not_executable
 each -k -j1 --joblog log --timeout 300 sh -c 'case $1 in out) echo four;; three) exit 3;; kill) kill -9 $$;; esac' sh \
   ::: out three kill 'a b' $'tab\tline\n' >out 2>errors
 each -j1 --joblog log2 ./not_executable ::: x 2>errors; tail -n 1 log2 >>log
-each -j1 --joblog log2 no_such_command ::: x 2>errors; tail -n 1 log2 >>log
+each -j1 --joblog log2 ./no_such_command ::: x 2>errors; tail -n 1 log2 >>log
 each -j1 --joblog log2 --timeout 50ms sleep ::: 300 2>errors; tail -n 1 log2 >>log
 same 'the job log has the columns of GNU parallel' 'Seq	Host	Starttime	JobRuntime	Send	Receive	Exitval	Signal	Command' "$(head -n 1 log)"
 script="'"'case $1 in out) echo four;; three) exit 3;; kill) kill -9 $$;; esac'"'"
@@ -153,7 +153,7 @@ same 'number, host, bytes written, exit code, signal and command of each job' "1
 4 : 0 0 0 0 sh -c $script sh 'a b'
 5 : 0 0 0 0 sh -c $script sh \$'tab\\011line\\012'
 1 : 0 0 126 0 ./not_executable x
-1 : 0 0 127 0 no_such_command x
+1 : 0 0 127 0 ./no_such_command x
 1 : 0 0 -1 15 sleep 300" "$(tail -n +2 log | awk -F '\t' '{ print $1, $2, $5, $6, $7, $8, $9 }')"
 now=$(date +%s)
 same 'the time when it started, and how long it ran' '' \
@@ -202,8 +202,8 @@ same 'more jobs than there can be descriptors are refused' \
 # --- the bar
 
 same 'no bar without --bar' '' "$(each true ::: a b c 2>&1)"
-check 'the bar, where standard error is no terminal: a line that says how it ended' \
-  grep -q '^true.*3/3' <(each --bar true ::: a b c 2>&1 >/dev/null)
+each --bar true ::: a b c 2>drawn
+check 'the bar, where standard error is no terminal: a line that says how it ended' grep -q '^true.*3/3' drawn
 if command -v script >/dev/null; then
   printf '%s\n' '#!/bin/sh' "exec '$programs/each' --bar -k sh -c 'echo out \$1; printf \"err \$1\" >&2' sh ::: 1 2 3" >drawing
   chmod +x drawing

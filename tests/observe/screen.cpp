@@ -4,7 +4,6 @@
 #include <doctest/doctest.h>
 
 #include <chrono>
-#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -37,12 +36,13 @@ TEST_CASE("a bar that was opened takes no room until it is shown") {
   screen.update(one, state("one"));
   screen.update(two, state("two"));
   CHECK(terminal.text() == "one  50% ━━━╸───   5/10 <0:01\ntwo  50% ━━━╸───   5/10 <0:01\n");  // in the order of opening
-  screen.close(one, std::nullopt);
+  screen.close(one, nullptr);
   CHECK(terminal.text() == "two  50% ━━━╸───   5/10 <0:01\n");
-  screen.close(two, std::nullopt);
+  screen.close(two, nullptr);
   CHECK(terminal.text().empty());
-  screen.close(two, state("again"));  // there is no such bar
-  screen.update(two, state("again"));
+  const BarState again = state("again");
+  screen.close(two, &again);  // there is no such bar
+  screen.update(two, again);
   CHECK(terminal.text().empty());
 }
 
@@ -56,8 +56,8 @@ TEST_CASE("terminals do not see each other's bars") {
   CHECK(screen.print_above(left.fd(), "for the left"));
   CHECK(left.text() == "for the left\na  50% ━━━━╸────   5/10 <0:01\n");
   CHECK(right.text() == "b  50% ━━━━╸────   5/10 <0:01\n");
-  screen.close(a, std::nullopt);
-  screen.close(b, std::nullopt);
+  screen.close(a, nullptr);
+  screen.close(b, nullptr);
 }
 
 TEST_CASE("a second descriptor of the same terminal writes above the same bars, and may close before the first") {
@@ -68,12 +68,12 @@ TEST_CASE("a second descriptor of the same terminal writes above the same bars, 
   const auto b = screen.open(terminal.fd(), unicode);
   screen.update(a, state("a"));
   screen.update(b, state("b"));
-  screen.close(a, std::nullopt);
+  screen.close(a, nullptr);
   ::close(other);
   CHECK(screen.print_above(terminal.fd(), "above"));
   screen.update(b, state("b", 6));
   CHECK(terminal.text() == "above\nb  60% ━━━━━────   6/10 <0:01\n");
-  screen.close(b, std::nullopt);
+  screen.close(b, nullptr);
 }
 
 TEST_CASE("bars below each other have labels and bars of one length") {
@@ -87,8 +87,8 @@ TEST_CASE("bars below each other have labels and bars of one length") {
   CHECK(terminal.text() ==
         "short             0% ────────       5/100000  0:01 <5:33:19\n"
         "somewhat longer  50% ━━━━────   5/10  0:01 <0:01  5.00/s\n");
-  screen.close(a, std::nullopt);
-  screen.close(b, std::nullopt);
+  screen.close(a, nullptr);
+  screen.close(b, nullptr);
 }
 
 TEST_CASE("bars come, go and print from many threads at once") {
@@ -102,7 +102,8 @@ TEST_CASE("bars come, go and print from many threads at once") {
         screen.update(bar, state("t" + std::to_string(t)));
         screen.print_above(terminal.fd(), "line");
         screen.update(bar, state("t" + std::to_string(t), 6));
-        screen.close(bar, state("end", 10));
+        const BarState last = state("end", 10);
+        screen.close(bar, &last);
       }
     });
   }

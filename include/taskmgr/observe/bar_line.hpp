@@ -5,14 +5,12 @@
 /// A progress bar as text: one line, as wide as there is room, with the most important first to stay.
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <utility>
 
 #include "../core/event.hpp"
 #include "terminal.hpp"
@@ -61,6 +59,16 @@ struct BarState {
   return progress.succeeded + progress.failed;
 }
 
+/// The parts of a bar as texts, in their order; empty where there is nothing to say.
+struct BarWords {
+  enum Place { label, percent, spin, bar, count, elapsed, left, rate, failed, cancelled, retries, places };
+
+  [[gnu::cold]] explicit BarWords(const BarState& state);
+  [[nodiscard]] bool total_is_known() const noexcept { return !text[percent].empty(); }
+
+  std::string text[places]{};  // but for the bar and the spinner, which are drawn
+};
+
 /// What of a bar is shown in at most `columns` columns, at least 4; its label takes `label_columns`, padded or cut, so that
 /// bars below each other are in line.
 ///
@@ -70,42 +78,37 @@ struct BarState {
 /// itself, failures, label. The percentage stays.
 class BarLine {
  public:
-  BarLine(const BarState& state, std::size_t columns, std::size_t label_columns, Looks looks);
+  [[gnu::cold]] BarLine(const BarState& state, std::size_t columns, std::size_t label_columns, Looks looks);
 
   /// Those of the drawn part, which takes what is left by the others; 0: it is left out.
-  [[nodiscard]] std::size_t bar_columns() const noexcept { return parts_[bar].columns; }
+  [[nodiscard]] std::size_t bar_columns() const noexcept { return columns_[BarWords::bar]; }
 
   /// The drawn part at most so long.
-  [[nodiscard]] std::string text(std::size_t most_bar_columns = 1000) const;
+  [[nodiscard, gnu::cold]] std::string text(std::size_t most_bar_columns = 1000) const;
 
  private:
-  enum Place { label, percent, spin, bar, count, elapsed, left, rate, failed, cancelled, retries, places };
-  struct Part {
-    std::string text{};
-    std::string_view shade{};
-    std::size_t gap = 2;      // before it
-    std::size_t columns = 0;  // 0: not shown
-  };
-  void append_bar(std::string& out, std::size_t columns) const;
+  [[nodiscard]] std::size_t gap_before(std::size_t place) const noexcept;
+  [[gnu::cold]] void append_bar(std::string& out, std::size_t columns) const;
 
-  std::array<Part, places> parts_{};
+  BarWords words_;
+  std::size_t columns_[BarWords::places]{};  // 0: not shown
   Looks looks_;
-  bool over_;  // the run is
-  double done_;  // of 1
+  std::string_view shade_;  // of the drawn part
+  double done_ = 0;         // of 1
 };
 
 /// The same where nothing can be drawn: "resize: 63% 630/1000, 0:12, 0:07 left, 52.1/s, 2 failed, 5 retries".
-[[nodiscard]] std::string plain_line(const BarState& state);
+[[nodiscard, gnu::cold]] std::string plain_line(const BarState& state);
 
 // ---------------------------------------------------------------------------------------------------------------------
 
 inline void RateMeter::add(std::chrono::nanoseconds elapsed, std::size_t tasks) noexcept {
-  const double now = std::chrono::duration<double>(elapsed).count();
-  const double passed = std::chrono::duration<double>(elapsed - last_time_).count();
+  const double now = seconds_of(elapsed);
+  const double passed = now - seconds_of(last_time_);
   if (passed <= 0) return;
   const auto more = static_cast<double>(tasks > last_tasks_ ? tasks - last_tasks_ : 0);
   const double for_four = tasks > 0 ? 4 * now / static_cast<double>(tasks) : now;
-  const double memory = std::max({10.0, now / 4, for_four});
+  const double memory = std::max(10.0, std::max(now / 4, for_four));
   const double kept = std::exp(-passed / memory);
   tasks_ = tasks_ * kept + more;
   seconds_ = seconds_ * kept + passed;
@@ -113,59 +116,53 @@ inline void RateMeter::add(std::chrono::nanoseconds elapsed, std::size_t tasks) 
   last_tasks_ = std::max(tasks, last_tasks_);
 }
 
-/// The parts of a bar as texts; empty where there is nothing to say.
-struct BarWords {
-  explicit BarWords(const BarState& state);
-
-  std::string percent{};
-  std::string count{};
-  std::string elapsed{};
-  std::string left{};
-  std::string rate{};
-  std::string failed{};
-  std::string cancelled{};
-  std::string retries{};
-};
+/// "3 failed"; nothing for none.
+[[nodiscard, gnu::cold]] inline std::string count_text(std::size_t number, const char* unit) {
+  std::string out;
+  if (number == 0) return out;
+  append_number(out, number);
+  out += unit;
+  return out;
+}
 
 inline BarWords::BarWords(const BarState& state) {
   const Progress& progress = state.progress;
   const std::size_t done = done_of(progress);
-  const bool known = progress.total > 0;
-  const auto number = [](std::size_t value, std::string_view unit) {
-    std::string out;
-    append_number(out, value);
-    out += unit;
-    return out;
-  };
-  if (known) {
-    percent = number(done >= progress.total ? 100 : static_cast<std::size_t>(static_cast<double>(done) * 100 /
-                                                                              static_cast<double>(progress.total)),
-                     "%");
-    const std::string total = number(progress.total, "");
-    count = number(done, "");
-    count = std::string(total.size() - std::min(total.size(), count.size()), ' ') + count + '/' + total;
+  text[label] = state.label;
+  append_number(text[count], done);
+  if (progress.total > 0) {
+    const double share = static_cast<double>(done) / static_cast<double>(progress.total);
+    append_number(text[percent], done >= progress.total ? 100 : static_cast<std::size_t>(share * 100));
+    text[percent] += '%';
+    std::string total;
+    append_number(total, progress.total);
+    if (text[count].size() < total.size()) text[count].insert(0, total.size() - text[count].size(), ' ');
+    text[count] += '/';
+    text[count] += total;
   } else {
-    count = number(done, " done");
+    text[count] += " done";
   }
-  if (state.finished && progress.elapsed < std::chrono::minutes{1}) {
-    append_duration(elapsed, progress.elapsed);
+  constexpr double minute = 60;
+  if (state.finished && seconds_of(progress.elapsed) < minute) {
+    append_duration(text[elapsed], progress.elapsed);
   } else {
-    elapsed = clock_text(progress.elapsed);
+    text[elapsed] = clock_text(progress.elapsed);
   }
-  if (known && !state.finished) {
+  if (progress.total > 0 && !state.finished) {
     const std::size_t settled = progress.finished();
     const auto remaining = static_cast<double>(progress.total > settled ? progress.total - settled : 0);
     double seconds = 0;
     if (remaining > 0) {  // rounded up: not "0:00" as long as something is left
       seconds = state.rate > 0 ? std::max(1.0, std::ceil(remaining / state.rate - 0.01)) : 1e9;
     }
-    constexpr double longest = 100.0 * 86400;  // beyond, it is no estimate
-    left = seconds < longest ? clock_text(std::chrono::nanoseconds{static_cast<std::int64_t>(seconds * 1e9)}) : "-:--";
+    constexpr double longest = 100 * 24 * 60 * minute;  // beyond, it is no estimate
+    text[left] =
+        seconds < longest ? clock_text(std::chrono::nanoseconds{static_cast<std::int64_t>(seconds * 1e9)}) : "-:--";
   }
-  rate = rate_text(state.rate);
-  if (progress.failed > 0) failed = number(progress.failed, " failed");
-  if (progress.cancelled > 0) cancelled = number(progress.cancelled, " cancelled");
-  if (progress.retries > 0) retries = number(progress.retries, progress.retries == 1 ? " retry" : " retries");
+  text[rate] = rate_text(state.rate);
+  text[failed] = count_text(progress.failed, " failed");
+  text[cancelled] = count_text(progress.cancelled, " cancelled");
+  text[retries] = count_text(progress.retries, progress.retries == 1 ? " retry" : " retries");
 }
 
 /// SGR sequences.
@@ -178,7 +175,7 @@ inline constexpr std::string_view gray = "\x1b[90m";
 inline constexpr std::string_view none = "\x1b[0m";
 }  // namespace color
 
-inline void append_colored(std::string& out, std::string_view text, std::string_view shade, Looks looks) {
+[[gnu::cold]] inline void append_colored(std::string& out, std::string_view text, std::string_view shade, Looks looks) {
   const bool colored = looks.color && !shade.empty() && !text.empty();
   if (colored) out += shade;
   out += text;
@@ -186,77 +183,81 @@ inline void append_colored(std::string& out, std::string_view text, std::string_
 }
 
 [[nodiscard]] inline std::string_view spinner(std::size_t frame, Looks looks) noexcept {
-  static constexpr std::array<std::string_view, 10> dots{"⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"};
-  static constexpr std::array<std::string_view, 4> lines{"|", "/", "-", "\\"};
-  return looks.blocks ? dots[frame % dots.size()] : lines[frame % lines.size()];
+  constexpr std::string_view dots[] = {"⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"};
+  constexpr std::string_view lines[] = {"|", "/", "-", "\\"};
+  return looks.blocks ? dots[frame % 10] : lines[frame % 4];
 }
 
 inline BarLine::BarLine(const BarState& state, std::size_t columns, std::size_t label_columns, Looks looks)
-    : looks_(looks), over_(state.finished), done_(0) {
+    : words_(state), looks_(looks) {
+  using W = BarWords;
   constexpr std::size_t least_label = 4;
   constexpr std::size_t least_bar = 6;
   constexpr std::size_t most_bar = 40;
+  std::string(&text)[W::places] = words_.text;
   const Progress& progress = state.progress;
-  const bool known = progress.total > 0;
+  const bool known = words_.total_is_known();
   if (known) done_ = std::min(1.0, static_cast<double>(done_of(progress)) / static_cast<double>(progress.total));
+  shade_ = !state.finished                              ? color::cyan
+           : progress.failed + progress.cancelled > 0 ? color::yellow
+                                                        : color::green;
+  if (!known && !state.finished) text[W::spin] = spinner(state.frame, looks);
 
-  BarWords words{state};
-  const auto pad_left = [](std::string& text, std::size_t width) {
-    if (!text.empty() && text.size() < width) text.insert(0, width - text.size(), ' ');
+  // What follows keeps its place while numbers grow.
+  const auto widen = [&](W::Place place, std::size_t width) {
+    if (!text[place].empty() && text[place].size() < width) text[place].insert(0, width - text[place].size(), ' ');
   };
-  pad_left(words.percent, 4);  // so that what follows keeps its place while numbers grow
-  pad_left(words.elapsed, 4);
-  pad_left(words.rate, 6);
-  if (!words.left.empty()) {
-    words.left.insert(0, 1, '<');
-    if (words.left.size() < words.elapsed.size() + 1) words.left.resize(words.elapsed.size() + 1, ' ');
+  widen(W::percent, 4);
+  widen(W::elapsed, 4);
+  widen(W::rate, 6);
+  if (!text[W::left].empty()) {
+    text[W::left].insert(0, 1, '<');
+    if (text[W::left].size() <= text[W::elapsed].size()) text[W::left].resize(text[W::elapsed].size() + 1, ' ');
   }
-  parts_[label] = {state.label, {}, 1};
-  parts_[percent] = {std::move(words.percent), {}, 1};
-  if (!known && !over_) parts_[spin] = {std::string{spinner(state.frame, looks)}, color::cyan, 1};
-  parts_[bar] = {{}, !over_                                  ? color::cyan
-                     : progress.failed + progress.cancelled > 0 ? color::yellow
-                                                                : color::green, 1};
-  parts_[count] = {std::move(words.count), {}, known ? std::size_t{2} : std::size_t{1}};
-  parts_[elapsed] = {std::move(words.elapsed)};
-  parts_[left] = {std::move(words.left), {}, 1};
-  parts_[rate] = {std::move(words.rate)};
-  parts_[failed] = {std::move(words.failed), color::red};
-  parts_[cancelled] = {std::move(words.cancelled), color::yellow};
-  parts_[retries] = {std::move(words.retries), color::yellow};
 
   // The most important first: each that still fits is shown.
+  constexpr W::Place order[] = {W::percent, W::spin,    W::label, W::failed,    W::bar,    W::left,
+                                W::count,   W::elapsed, W::rate,  W::cancelled, W::retries};
   std::size_t free = columns + 1;  // the first has no gap before it
-  for (const Place place : {percent, spin, label, failed, bar, left, count, elapsed, rate, cancelled, retries}) {
-    Part& part = parts_[place];
-    std::size_t needs = columns_of(part.text);
-    if (place == label) {
-      needs = std::min(label_columns, free > part.gap ? free - part.gap : 0);
+  for (const W::Place place : order) {
+    const std::size_t gap = gap_before(place);
+    std::size_t needs = columns_of(text[place]);
+    if (place == W::label) {
+      needs = std::min(label_columns, free > gap ? free - gap : 0);
       if (needs < std::min(label_columns, least_label)) needs = 0;
-    } else if (place == bar) {
+    } else if (place == W::bar) {
       needs = known ? least_bar : 0;
     }
-    if (needs == 0 || needs + part.gap > free) continue;
-    part.columns = needs;
-    free -= needs + part.gap;
+    if (needs == 0 || needs + gap > free) continue;
+    columns_[place] = needs;
+    free -= needs + gap;
   }
-  if (parts_[bar].columns > 0) parts_[bar].columns += std::min(free, most_bar - least_bar);
+  if (columns_[W::bar] > 0) columns_[W::bar] += std::min(free, most_bar - least_bar);
+}
+
+inline std::size_t BarLine::gap_before(std::size_t place) const noexcept {
+  if (place <= BarWords::bar || place == BarWords::left) return 1;
+  return place == BarWords::count && !words_.total_is_known() ? 1 : 2;
 }
 
 inline std::string BarLine::text(std::size_t most_bar_columns) const {
   std::string out;
-  for (std::size_t place = 0; place < places; ++place) {
-    const Part& part = parts_[place];
-    if (part.columns == 0) continue;
-    if (!out.empty()) out.append(part.gap, ' ');
-    if (place == bar) {
-      append_bar(out, std::min(part.columns, most_bar_columns));
-    } else if (place == label) {
-      const std::string shown = cut_to(part.text, part.columns, looks_.utf8);
-      out += shown;
-      out.append(part.columns - columns_of(shown), ' ');
-    } else {
-      append_colored(out, part.text, part.shade, looks_);
+  for (std::size_t place = 0; place < BarWords::places; ++place) {
+    if (columns_[place] == 0) continue;
+    if (!out.empty()) out.append(gap_before(place), ' ');
+    switch (place) {
+      case BarWords::label: {
+        const std::string shown = cut_to(words_.text[place], columns_[place], looks_.utf8);
+        out += shown;
+        out.append(columns_[place] - columns_of(shown), ' ');
+        break;
+      }
+      case BarWords::bar: append_bar(out, std::min(columns_[place], most_bar_columns)); break;
+      case BarWords::spin: append_colored(out, words_.text[place], color::cyan, looks_); break;
+      case BarWords::failed: append_colored(out, words_.text[place], color::red, looks_); break;
+      case BarWords::cancelled:
+      case BarWords::retries: append_colored(out, words_.text[place], color::yellow, looks_); break;
+      default: out += words_.text[place];
     }
   }
   return out.erase(out.find_last_not_of(' ') + 1);
@@ -275,31 +276,28 @@ inline void BarLine::append_bar(std::string& out, std::size_t columns) const {
   }
   for (; used < cells; ++used) empty += looks_.blocks ? "─" : " ";
   if (!looks_.blocks) out += '[';
-  append_colored(out, filled, parts_[bar].shade, looks_);
+  append_colored(out, filled, shade_, looks_);
   append_colored(out, empty, looks_.blocks ? color::gray : std::string_view{}, looks_);
   if (!looks_.blocks) out += ']';
 }
 
 inline std::string plain_line(const BarState& state) {
-  const BarWords words{state};
-  std::string out = state.label;
+  using W = BarWords;
+  BarWords words{state};
+  std::string out = words.text[W::label];
   out += ": ";
-  if (!words.percent.empty()) {
-    out += words.percent;
+  if (words.total_is_known()) {
+    out += words.text[W::percent];
     out += ' ';
   }
-  out += words.count.substr(words.count.find_first_not_of(' '));
+  out += words.text[W::count].substr(words.text[W::count].find_first_not_of(' '));
   out += state.finished ? " in " : ", ";
-  out += words.elapsed;
-  if (!words.left.empty()) {
+  out += words.text[W::elapsed];
+  if (!words.text[W::left].empty()) words.text[W::left] += " left";
+  for (std::size_t place = W::left; place < W::places; ++place) {
+    if (words.text[place].empty()) continue;
     out += ", ";
-    out += words.left;
-    out += " left";
-  }
-  for (const std::string* word : {&words.rate, &words.failed, &words.cancelled, &words.retries}) {
-    if (word->empty()) continue;
-    out += ", ";
-    out += *word;
+    out += words.text[place];
   }
   return out;
 }

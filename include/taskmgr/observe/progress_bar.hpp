@@ -8,10 +8,10 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -70,7 +70,7 @@ class ProgressBar : public Observer {
   ProgressBar& operator=(const ProgressBar&) = delete;
   /// Runs that have not ended keep the state that was shown last as a line.
   // `inline` already here: else every file that includes this header compiles the whole bar, used or not
-  inline ~ProgressBar() override;
+  [[gnu::cold]] inline ~ProgressBar() override;
 
   /// Writes whole lines to `fd`, above the bars if `fd` leads to the terminal where they are; a last line end is added where
   /// it is missing. Where there are no bars, the same in one `write`. The text is written as it is, colours and all. What
@@ -87,8 +87,8 @@ class ProgressBar : public Observer {
   [[nodiscard]] bool wants(EventKind kind) const override {
     return kind == EventKind::batch_started || kind == EventKind::batch_finished;
   }
-  inline void on_event(const Event& event) override;
-  inline void on_tick(const Progress& progress) override;
+  [[gnu::cold]] inline void on_event(const Event& event) override;
+  [[gnu::cold]] inline void on_tick(const Progress& progress) override;
 
  private:
   struct Run {
@@ -99,19 +99,19 @@ class ProgressBar : public Observer {
     detail::RateMeter meter{};
     Progress progress{};
     std::size_t frame = 0;  // how often it was shown
-    std::chrono::nanoseconds::rep slot = 0;
-    std::chrono::nanoseconds line_wait{0};
-    std::chrono::nanoseconds next_line{0};
-    std::chrono::nanoseconds last_line{0};
-    std::size_t tenths = 0;
+    std::int64_t slot = 0;  // of `min_interval`, in which it was drawn last
+    double line_wait = 0;   // s, as are the next two
+    double next_line = 0;
+    double last_line = 0;
+    std::size_t tenths = 0;  // at the last line
   };
 
-  void start(const Event& event);
-  void finish(Run& run);
-  [[nodiscard]] Run* find(const Progress& progress);
+  [[gnu::cold]] void start(const Event& event);
+  void finish(const Run& run);
+  [[nodiscard, gnu::cold]] Run* find(const Progress& progress);
   [[nodiscard]] static detail::BarState state_of(const Run& run, bool finished);
-  void write_line(const Run& run, bool finished) const;
-  [[nodiscard]] static bool line_is_due(Run& run, const Progress& progress, std::chrono::nanoseconds interval);
+  [[gnu::cold]] void write_line(const Run& run, bool finished) const;
+  [[nodiscard]] bool line_is_due(Run& run) const;
 
   const ProgressBarOptions options_;
   detail::List<Run> runs_;
@@ -123,9 +123,8 @@ inline ProgressBar::~ProgressBar() {
   try {
     for (const Run& run : runs_) {
       if (run.bar == 0) continue;
-      std::optional<detail::BarState> last;
-      if (run.frame > 0) last = state_of(run, true);
-      detail::Screen::instance().close(run.bar, last);
+      const detail::BarState last = state_of(run, true);
+      detail::Screen::instance().close(run.bar, run.frame > 0 ? &last : nullptr);
     }
   } catch (const std::exception&) {  // no memory: the lines stay as they are
   }
@@ -143,7 +142,7 @@ inline void ProgressBar::on_event(const Event& event) {
         run = &runs_.back();
       }
       run->progress = event.progress;
-      Run ended = std::move(*run);
+      const Run ended = std::move(*run);
       runs_.erase(run);
       finish(ended);
     }
@@ -158,17 +157,18 @@ inline void ProgressBar::start(const Event& event) {
   run.began = event.time;
   run.label = detail::on_one_line(options_.label.empty() ? event.manager : options_.label, looks.utf8);
   run.progress.total = event.progress.total;
-  run.line_wait = run.next_line = options_.line_interval;
+  run.line_wait = run.next_line = detail::seconds_of(options_.line_interval);
   runs_.reserve(runs_.size() + 1);
   if (looks.live) run.bar = detail::Screen::instance().open(options_.fd, looks);
   runs_.push_back(std::move(run));
 }
 
-inline void ProgressBar::finish(Run& run) {
+inline void ProgressBar::finish(const Run& run) {
   if (run.bar == 0) {
     write_line(run, true);
   } else {
-    detail::Screen::instance().close(run.bar, state_of(run, true));
+    const detail::BarState last = state_of(run, true);
+    detail::Screen::instance().close(run.bar, &last);
   }
 }
 
@@ -178,13 +178,18 @@ inline ProgressBar::Run* ProgressBar::find(const Progress& progress) {
   if (runs_.size() < 2) return runs_.empty() ? nullptr : runs_.begin();
   const auto began = std::chrono::steady_clock::now() - progress.elapsed;
   Run* best = nullptr;
+  double least = 0;
   for (Run& run : runs_) {
     const Progress& before = run.progress;
     if ((before.total != 0 && progress.total != before.total) || progress.elapsed < before.elapsed ||
         progress.started < before.started || progress.succeeded < before.succeeded || progress.failed < before.failed) {
       continue;
     }
-    if (best == nullptr || std::chrono::abs(run.began - began) < std::chrono::abs(best->began - began)) best = &run;
+    const double apart = std::abs(detail::seconds_of(run.began - began));
+    if (best == nullptr || apart < least) {
+      best = &run;
+      least = apart;
+    }
   }
   return best;
 }
@@ -196,13 +201,14 @@ inline void ProgressBar::on_tick(const Progress& progress) {
     run->meter.add(progress.elapsed, detail::run_of(progress));
     run->progress = progress;
     if (run->bar == 0) {
-      if (!line_is_due(*run, progress, options_.line_interval)) return;
+      if (!line_is_due(*run)) return;
       ++run->frame;
       write_line(*run, false);
       return;
     }
     // One drawing for each interval since the start: a tick that comes a little early does not lose its turn.
-    const auto slot = progress.elapsed / std::max(options_.min_interval, std::chrono::nanoseconds{1});
+    const std::int64_t interval = options_.min_interval.count();
+    const std::int64_t slot = progress.elapsed.count() / (interval > 0 ? interval : 1);
     if (slot <= run->slot) return;
     run->slot = slot;
     ++run->frame;
@@ -214,7 +220,7 @@ inline void ProgressBar::on_tick(const Progress& progress) {
 inline detail::BarState ProgressBar::state_of(const Run& run, bool finished) {
   double rate = run.meter.per_second();
   if (finished) {
-    const double seconds = std::chrono::duration<double>(run.progress.elapsed).count();
+    const double seconds = detail::seconds_of(run.progress.elapsed);
     rate = seconds > 0 ? static_cast<double>(detail::run_of(run.progress)) / seconds : 0;
   }
   return {run.label, run.progress, rate, finished, run.frame};
@@ -224,16 +230,20 @@ inline void ProgressBar::write_line(const Run& run, bool finished) const {
   detail::write_all(options_.fd, detail::plain_line(state_of(run, finished)) + '\n', 1000);
 }
 
-inline bool ProgressBar::line_is_due(Run& run, const Progress& progress, std::chrono::nanoseconds interval) {
-  constexpr std::chrono::nanoseconds longest = std::chrono::minutes{5};
-  const std::size_t tenths = progress.total == 0 ? 0 : detail::done_of(progress) / std::max<std::size_t>(1, progress.total / 10);
-  const bool by_time = progress.elapsed >= run.next_line;
-  const bool by_tenth = tenths > run.tenths && progress.elapsed >= run.last_line + interval / 5;
+inline bool ProgressBar::line_is_due(Run& run) const {
+  constexpr double longest = 5 * 60;
+  const Progress& progress = run.progress;
+  const double elapsed = detail::seconds_of(progress.elapsed);
+  const double interval = detail::seconds_of(options_.line_interval);
+  const std::size_t tenth = progress.total < 10 ? 1 : progress.total / 10;
+  const std::size_t tenths = progress.total == 0 ? 0 : detail::done_of(progress) / tenth;
+  const bool by_time = elapsed >= run.next_line;
+  const bool by_tenth = tenths > run.tenths && elapsed >= run.last_line + interval / 5;
   if (!by_time && !by_tenth) return false;
   run.tenths = tenths;
-  run.last_line = progress.elapsed;
-  run.line_wait = std::max(interval, std::min(run.line_wait * 3 / 2, longest));
-  run.next_line = progress.elapsed + run.line_wait;
+  run.last_line = elapsed;
+  run.line_wait = std::max(interval, std::min(run.line_wait * 1.5, longest));
+  run.next_line = elapsed + run.line_wait;
   return true;
 }
 

@@ -12,7 +12,6 @@
 #include <cstdint>
 #include <cstdlib>
 #include <mutex>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -43,21 +42,21 @@ class Screen {
   [[nodiscard]] static Screen& instance();
 
   /// A place for a bar below those that are there. Nothing is drawn yet. Never 0. Throws `std::bad_alloc`.
-  [[nodiscard]] Bar open(int fd, Looks looks);
+  [[nodiscard, gnu::cold]] Bar open(int fd, Looks looks);
 
   /// Shows the bar so from now on. Where several bars are updated in turn, they are redrawn together once for a round, so
   /// that all bars make no more redraws than the busiest alone. Left out while the terminal takes nothing, or another
   /// process has it.
-  void update(Bar bar, BarState state);
+  [[gnu::cold]] void update(Bar bar, BarState state);
 
-  /// Takes the bar away. `last` stays as a line above the other bars.
-  void close(Bar bar, const std::optional<BarState>& last);
+  /// Takes the bar away. `last`, if it is not null, stays as a line above the other bars.
+  [[gnu::cold]] void close(Bar bar, const BarState* last);
 
   /// Writes whole lines to `fd`, above the bars if `fd` is the terminal where they are. Was all of it written?
-  bool print_above(int fd, std::string_view text);
+  [[gnu::cold]] bool print_above(int fd, std::string_view text);
 
   /// Puts the cursor below the bars, which from then on are not redrawn.
-  void leave();
+  [[gnu::cold]] void leave();
 
  private:
   struct Line {
@@ -88,8 +87,8 @@ class Screen {
 
   explicit Screen(const Screen* parent) : parent_(parent), last_(parent != nullptr ? parent->last_ : 0) {}
   [[nodiscard]] Device* device_of(Bar bar) noexcept;
-  [[nodiscard]] static std::string drawing(Device& device, int fd);
-  static bool send(Device& device, int fd, std::string_view text, int patience);
+  [[nodiscard, gnu::cold]] static std::string drawing(Device& device, int fd);
+  [[gnu::cold]] static bool send(Device& device, int fd, std::string_view text, int patience);
 
   const pid_t process_ = ::getpid();
   const Screen* const parent_;  // what was inherited stays reachable, for leak checkers; its lock may be held by nobody here
@@ -232,7 +231,7 @@ inline void Screen::update(Bar bar, BarState state) {
   send(*device, fd, device->unwritten.empty() ? drawing(*device, fd) : std::string{}, 0);
 }
 
-inline void Screen::close(Bar bar, const std::optional<BarState>& last) {
+inline void Screen::close(Bar bar, const BarState* last) {
   const std::scoped_lock lock(mutex_);
   Device* device = device_of(bar);
   if (device == nullptr) return;
@@ -241,13 +240,13 @@ inline void Screen::close(Bar bar, const std::optional<BarState>& last) {
   const Line line = std::move(*at);
   device->lines.erase(at);
   std::string out;
-  if (last) {
+  if (last != nullptr) {
     const Layout layout{*device, line.fd, last->label};
     out = '\r' + BarLine{*last, layout.columns, layout.label_columns, line.looks}.text() + "\x1b[K\r\n";
   }
   if (left_ || !in_foreground(line.fd)) {
     device->rows = 0;
-  } else if (last || line.shown) {
+  } else if (last != nullptr || line.shown) {
     out += drawing(*device, line.fd);
   }
   constexpr int patience = 1000;  // ms: a last word is worth waiting for
