@@ -39,4 +39,4 @@ compare() {
 }
 
 compare 1 0 "$@" -O2
-compare 5 "$budget" "$@"
+compare 9 "$budget" "$@"
