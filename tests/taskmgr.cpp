@@ -41,9 +41,9 @@ struct Job {
   int height = 0;
 };
 
-/// A result that throws when it is moved for the `throws_at`-th time, and counts its objects.
+/// A result whose every third throws when it is moved, and which counts its objects.
 struct Slippery {
-  static inline int alive = 0;
+  static inline std::atomic<int> alive = 0;
   explicit Slippery(int n) : number(n) { ++alive; }
   Slippery(Slippery&& other) noexcept(false) : number(other.number) {
     if (number % 3 == 0) throw std::runtime_error("slipped");

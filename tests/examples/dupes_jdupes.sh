@@ -16,11 +16,12 @@ by_inode() { # FOLDER...
       if (!(id in here)) { here[id]; ids[++count] = id }
       next
     }
-    {
+    { end_group() }
+    END { end_group() }  # jdupes does not always end the last one
+    function end_group(  i, j, swap, line) {
       for (i = 2; i <= count; ++i) {
         for (j = i; j > 1 && ids[j - 1] > ids[j]; --j) { swap = ids[j]; ids[j] = ids[j - 1]; ids[j - 1] = swap }
       }
-      line = ""
       for (i = 1; i <= count; ++i) line = line " " ids[i]
       if (count > 1) print line
       count = 0

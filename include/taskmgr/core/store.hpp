@@ -6,6 +6,7 @@
 /// index that finds duplicates while the run is filled and keys when its maps are read.
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <concepts>
 #include <cstddef>
@@ -132,7 +133,8 @@ class Store {
     std::size_t slot;      // that it shares
   };
   struct KeyIndex {
-    std::once_flag once{};
+    std::mutex turn{};
+    std::atomic<bool> made{false};
     HashIndex index{};
     Array<bool> hidden{};  // slots that a later equal key hides; null: none
   };
@@ -304,23 +306,27 @@ std::size_t Store<Task, R>::slot_of(std::uint64_t number) const noexcept {
 template <class Task, class R>
 auto Store<Task, R>::index_of(State state) const -> const KeyIndex& {
   KeyIndex& keys = keys_[state == State::succeeded ? 0 : 1];
-  std::call_once(keys.once, [&] {
-    KeyIndex made;
-    const hash<Task> hash_of{};
-    std::size_t counted = 0;
-    for (std::size_t slot = 0; slot < size(); ++slot) counted += slots_[slot].state() == state ? 1U : 0U;
-    made.index.make_room(counted, size(), [](std::size_t) { return std::size_t{0}; });
-    for (std::size_t slot = size(); slot-- > 0;) {  // backwards: the last occurrence is the one that stays
-      if (slots_[slot].state() != state) continue;
-      const Task& task = tasks_[slot];
-      const auto same = [&](std::size_t other) { return equals(other, task); };
-      if (made.index.find_or_insert(hash_of(task), slot, same) == npos) continue;
-      if (!made.hidden) made.hidden = Array<bool>(new bool[size()]());
-      made.hidden[slot] = true;
-    }
-    keys.index = std::move(made.index);
-    keys.hidden = std::move(made.hidden);
-  });
+  // By hand: a hash may throw, and std::call_once then hangs on some platforms, and under TSan.
+  if (keys.made.load(std::memory_order_acquire)) return keys;
+  const std::scoped_lock lock(keys.turn);
+  if (keys.made.load(std::memory_order_relaxed)) return keys;
+  HashIndex index;
+  Array<bool> hidden;
+  const hash<Task> hash_of{};
+  std::size_t counted = 0;
+  for (std::size_t slot = 0; slot < size(); ++slot) counted += slots_[slot].state() == state ? 1U : 0U;
+  index.make_room(counted, size(), [](std::size_t) { return std::size_t{0}; });
+  for (std::size_t slot = size(); slot-- > 0;) {  // backwards: the last occurrence is the one that stays
+    if (slots_[slot].state() != state) continue;
+    const Task& task = tasks_[slot];
+    const auto same = [&](std::size_t other) { return equals(other, task); };
+    if (index.find_or_insert(hash_of(task), slot, same) == npos) continue;
+    if (!hidden) hidden = Array<bool>(new bool[size()]());
+    hidden[slot] = true;
+  }
+  keys.index = std::move(index);
+  keys.hidden = std::move(hidden);
+  keys.made.store(true, std::memory_order_release);
   return keys;
 }
 
