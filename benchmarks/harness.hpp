@@ -46,7 +46,8 @@ struct Row {
   std::optional<bool> ok{};   ///< where there is a limit
 };
 
-/// A job, its contenders, and what is asked of their times. A time is a median, per task; the fastest of the peers counts.
+/// A job, its contenders, and what is asked of their times. A time is a median, per task; of the peers, the fastest
+/// counts.
 struct Comparison {
   using Criterion = std::function<void(const Comparison&, Row&)>;
 
@@ -74,8 +75,8 @@ Comparison::Criterion stated();
 
 /// What a benchmark program does: compares, prints its rows of the table, and writes them as JSON.
 ///
-/// Google Benchmark runs the contenders, in turn, one run a time, each once before it counts. Its own flags work, and have it
-/// print what it measured instead of the table. Ours: `--quick`, for 3 rounds, `--head`, for a table with a head, and
+/// Google Benchmark runs the contenders, in turn, one run a time, each once before it counts. Its own flags work, and have
+/// it print what it measured instead of the table. Ours: `--quick`, for 3 rounds, `--head`, for a table with a head, and
 /// `--json=FILE`, for an object a line.
 class Suite {
  public:
@@ -167,7 +168,8 @@ inline Comparison::Criterion efficiency_below_peer_at_most(double limit, double 
   return [=](const Comparison& of, Row& row) {
     const double ideal = of.time(Role::plain) / threads;
     const double below = ideal / of.time(Role::peer) - ideal / of.time(Role::ours);
-    judge(row, below, below <= limit, fmt::format("{:.1f} points below", 100 * below), fmt::format("<= {:.1f}", 100 * limit));
+    judge(row, below, below <= limit, fmt::format("{:.1f} points below", 100 * below),
+          fmt::format("<= {:.1f}", 100 * limit));
   };
 }
 
@@ -206,7 +208,8 @@ inline Suite::Suite(std::string workload, int argc, char** argv) : workload_(std
     } else if (argument.starts_with(json_flag)) {
       json_file_ = argument.substr(json_flag.size());
     } else {
-      fmt::print(stderr, "{}: does not know {}\nusage: {} [--quick] [--head] [--json=FILE] [--benchmark_...]\n", argv[0], argument, argv[0]);
+      fmt::print(stderr, "{}: does not know {}\nusage: {} [--quick] [--head] [--json=FILE] [--benchmark_...]\n", argv[0],
+                 argument, argv[0]);
       std::exit(2);
     }
   }

@@ -2,8 +2,8 @@
 #pragma once
 
 /// \file
-/// The functions that the tasks of the benchmarks call. They stand in a file of their own, so that no compiler inlines them,
-/// nor knows that they do not throw.
+/// The functions that the tasks of the benchmarks call. Their bodies stand in a file of their own, so that no compiler
+/// inlines them, nor knows that they do not throw.
 
 #include <chrono>
 #include <cstddef>

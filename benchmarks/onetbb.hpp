@@ -33,7 +33,9 @@ template <class Partitioner, class Task, class F>
   tbb::parallel_for(
       tbb::blocked_range<std::size_t>{0, tasks.size()},
       [places = slots.data(), first = tasks.data(), &f](const tbb::blocked_range<std::size_t>& range) {
-        for (std::size_t i = range.begin(); i != range.end(); ++i) Slot<R>::make(places + i, [&] { return f(first[i]); });
+        for (std::size_t i = range.begin(); i != range.end(); ++i) {
+          Slot<R>::make(places + i, [&] { return f(first[i]); });
+        }
       },
       Partitioner{});
   return slots;

@@ -727,7 +727,8 @@ struct Tally {
 
 /// Runs the command for each of the lines.
 template <class Arguments>
-Tally run_all(Arguments& arguments, const Settings& settings, Reporter& reporter, const Interrupts& interrupts, std::stop_token stop) {
+Tally run_all(Arguments& arguments, const Settings& settings, Reporter& reporter, const Interrupts& interrupts,
+              std::stop_token stop) {
   const Command command{settings.command};
   taskmgr::Retry retry = settings.retry;
   retry.on = taskmgr::retry_unless<CannotStart>();

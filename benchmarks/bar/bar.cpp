@@ -71,7 +71,8 @@ class Terminal {
 
 /// `starts` runs of the tasks, with the bar and without.
 template <class Task, class Job>
-void compare(bench::Suite& suite, Terminal& terminal, const char* what, std::vector<Task> all, Job job, std::size_t starts) {
+void compare(bench::Suite& suite, Terminal& terminal, const char* what, std::vector<Task> all, Job job,
+             std::size_t starts) {
   const auto tasks = std::make_shared<const std::vector<Task>>(std::move(all));
   Task sum = 0;
   for (const Task task : *tasks) sum += job(task);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Tasks of 1 and of 10 microseconds on two threads: how much of the time that half the plain loop's would be is made use of.
+// Tasks of 1 and of 10 microseconds on two threads, which would ideally take half the time of a plain loop: how near to
+// that they come.
 #include <taskmgr/taskmgr.hpp>
 
 #include <chrono>
@@ -20,7 +21,8 @@ using namespace std::chrono_literals;
 using taskmgr::Duplicates, taskmgr::Mode, taskmgr::TaskManager;
 constexpr std::size_t threads = 2;
 
-void compare(bench::Suite& suite, const std::string& what, std::chrono::nanoseconds each, std::size_t count, double limit) {
+void compare(bench::Suite& suite, const std::string& what, std::chrono::nanoseconds each, std::size_t count,
+             double limit) {
   const auto tasks = std::make_shared<std::vector<std::uint64_t>>(count);
   for (std::size_t i = 0; i < count; ++i) (*tasks)[i] = i;
   const auto job = [steps = bench::steps_for(each)](std::uint64_t seed) { return bench::churn(seed, steps); };
@@ -61,7 +63,8 @@ void compare(bench::Suite& suite, const std::string& what, std::chrono::nanoseco
                               bench::efficiency_below_peer_at_most(0.01, threads)}});
   suite.compare({.job = what + ", equal ones shared",
                  .tasks = static_cast<double>(count),
-                 .contenders = {{bench::Role::ours, "taskmgr", ours(Duplicates::share)}, {bench::Role::plain, "loop", plain}},
+                 .contenders = {{bench::Role::ours, "taskmgr", ours(Duplicates::share)},
+                                {bench::Role::plain, "loop", plain}},
                  .criteria = {bench::efficiency_stated(threads)}});
 }
 

@@ -5,8 +5,9 @@
 
 #include <taskmgr/taskmgr.hpp>
 
+#include <algorithm>
 #include <chrono>
-#include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <thread>
 
@@ -21,13 +22,17 @@ using taskmgr::Mode, taskmgr::TaskManager;
 /// Wants to be told how far a run is, as a progress bar does: the thread that does so is kept as well.
 struct Watcher : taskmgr::Observer {
   void on_event(const taskmgr::Event&) override {}
-  [[nodiscard]] bool wants(taskmgr::EventKind kind) const override { return kind == taskmgr::EventKind::batch_finished; }
+  [[nodiscard]] bool wants(taskmgr::EventKind kind) const override {
+    return kind == taskmgr::EventKind::batch_finished;
+  }
 };
 
 double cpu_seconds() {
   rusage used{};
   ::getrusage(RUSAGE_SELF, &used);
-  const auto seconds = [](const timeval& t) { return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec); };
+  const auto seconds = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
+  };
   return seconds(used.ru_utime) + seconds(used.ru_stime);
 }
 
@@ -38,7 +43,7 @@ int main(int argc, char** argv) {
   const auto tasks = bench::numbers(100'000);
   const TaskManager serial{[](std::int64_t x) { return bench::next(x); }};
   TaskManager watched{[](std::int64_t x) { return bench::next(x); }, {.mode = Mode::thread, .workers = 2}};
-  const TaskManager thread{[](std::int64_t x) { return bench::next(x); }, {.mode = Mode::thread, .workers = 4}};
+  const TaskManager thread{[](std::int64_t x) { return bench::next(x); }, {.mode = Mode::thread, .workers = 2}};
   watched.observe(std::make_shared<Watcher>());
 
   constexpr double limit = 1e-3;

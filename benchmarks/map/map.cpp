@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// x + 1 of a million numbers: what a task costs at the least. The report, or the slots, are allocated anew each time, and
-// their end counts.
+// x + 1 of a million numbers: what a task costs at the least. The report, or the slots, are allocated anew each time,
+// and their end counts.
 #include <taskmgr/taskmgr.hpp>
 
 #include <cstddef>
@@ -30,12 +30,14 @@ void compare(bench::Suite& suite, const std::string& what) {
 
   const auto check_report = [=](const auto& report) {
     bench::require(report.ok() && report.total == tasks->size(), "counts");
-    for (const auto& outcome : report.outcomes()) bench::require(outcome.value() == outcome.task() + 1, "x + 1");
+    bench::spot_check(tasks->size(), [&](std::size_t i) {
+      bench::require(report[i].value() == (*tasks)[i] + 1, "x + 1");
+    });
   };
   const auto check = [=](const bench::Slots<Number>& slots) {
-    for (std::size_t i = 0; i < slots.size(); ++i) {
+    bench::spot_check(tasks->size(), [&](std::size_t i) {
       bench::require(slots[i].error == nullptr && slots[i].value == (*tasks)[i] + 1, "x + 1");
-    }
+    });
   };
   const auto ours = [=] { return bench::seconds_of([&] { return manager->start(*tasks); }, check_report); };
   const auto plain = [=] { return bench::seconds_of([&] { return bench::run_plainly(*tasks, job); }, check); };

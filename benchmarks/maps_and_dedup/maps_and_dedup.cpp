@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// x + 1 of a million shuffled keys, where equal ones are run once and results and errors are found by key: taskmgr's report
-// against oneTBB with a std::unordered_map that is filled from the slots afterwards. Both maps are walked. Then a million
-// look-ups in them.
+// x + 1 of a million shuffled keys, where equal ones are run once and results and errors are found by key: taskmgr's
+// report against oneTBB with a std::unordered_map that is filled from the slots afterwards. Both maps are walked. Then a
+// million look-ups in them.
 #include <taskmgr/taskmgr.hpp>
 
 #include <cstddef>
@@ -95,20 +95,24 @@ void compare(bench::Suite& suite, const std::string& what, const std::vector<Key
     bench::require(made.results.size() == keys.size() && made.errors.empty() && made.sum == sum, "results by key");
   };
   const auto check_report = [&keys, sum](const auto& made) {
-    bench::require(made.report.success_map().size() == keys.size() && made.report.ok() && made.sum == sum, "results by key");
+    bench::require(made.report.success_map().size() == keys.size() && made.report.ok() && made.sum == sum,
+                   "results by key");
   };
-  suite.compare(
-      {.job = "results by key, 1e6 " + what,
-       .tasks = static_cast<double>(keys.size()),
-       .contenders =
-           {{bench::Role::ours, "taskmgr",
-             [=, &keys] { return bench::seconds_of([&] { return by_taskmgr(*manager, keys); }, check_report); }},
-            {bench::Role::peer, "oneTBB static",
-             [=, &keys] { return bench::seconds_of([&] { return by_onetbb<tbb::static_partitioner>(keys); }, check_maps); }},
-            {bench::Role::peer, "oneTBB auto",
-             [=, &keys] { return bench::seconds_of([&] { return by_onetbb<tbb::auto_partitioner>(keys); }, check_maps); }},
-            {bench::Role::plain, "loop", [=, &keys] { return bench::seconds_of([&] { return by_loop(keys); }, check_maps); }}},
-       .criteria = {bench::at_most_times_peer(limit)}});
+  const auto ours = [=, &keys] { return bench::seconds_of([&] { return by_taskmgr(*manager, keys); }, check_report); };
+  const auto by_static = [=, &keys] {
+    return bench::seconds_of([&] { return by_onetbb<tbb::static_partitioner>(keys); }, check_maps);
+  };
+  const auto by_auto = [=, &keys] {
+    return bench::seconds_of([&] { return by_onetbb<tbb::auto_partitioner>(keys); }, check_maps);
+  };
+  const auto plain = [=, &keys] { return bench::seconds_of([&] { return by_loop(keys); }, check_maps); };
+  suite.compare({.job = "results by key, 1e6 " + what,
+                 .tasks = static_cast<double>(keys.size()),
+                 .contenders = {{bench::Role::ours, "taskmgr", ours},
+                                {bench::Role::peer, "oneTBB static", by_static},
+                                {bench::Role::peer, "oneTBB auto", by_auto},
+                                {bench::Role::plain, "loop", plain}},
+                 .criteria = {bench::at_most_times_peer(limit)}});
 
   const auto report = std::make_shared<decltype(manager->start(keys))>(manager->start(keys));
   const auto results = std::make_shared<std::unordered_map<Key, std::int64_t>>(by_loop(keys).results);

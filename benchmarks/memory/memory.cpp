@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The memory that a run takes for a task from int to int: all that is allocated at a time, at most, from `start` on, as the
-// allocator rounds it up.
+// The memory that a run takes for a task from int to int: all that is allocated at a time, at most, from `start` on, as
+// the allocator rounds it up.
 #include <malloc.h>
 
 #include <taskmgr/taskmgr.hpp>
@@ -66,13 +66,14 @@ void weigh(bench::Suite& suite, const std::string& what, Duplicates duplicates, 
   constexpr std::size_t count = 1'000'000;
   std::vector<int> tasks(count);
   std::iota(tasks.begin(), tasks.end(), 0);
-  const TaskManager manager{[](int x) { return x + 1; }, {.mode = Mode::thread, .workers = 2, .duplicates = duplicates}};
+  const TaskManager manager{[](int x) { return x + 1; },
+                            {.mode = Mode::thread, .workers = 2, .duplicates = duplicates}};
   static_cast<void>(manager.start(tasks));  // has the threads started
 
   const std::size_t before = in_use;
   most_in_use = before;
   const auto report = manager.start(tasks);
-  const auto per_task = [&](std::size_t bytes) { return static_cast<double>(bytes - before) / static_cast<double>(count); };
+  const auto per_task = [&](std::size_t bytes) { return static_cast<double>(bytes - before) / double{count}; };
   const double peak = per_task(most_in_use);
   const double kept = per_task(in_use);
   bench::require(report.ok() && report[count - 1].value() == static_cast<int>(count), "x + 1");

@@ -47,7 +47,9 @@ void compare(const char* what, std::size_t count, const Job& job) {
     for (std::size_t k = 0; round != 0 && k < contenders; ++k) times[k].push_back(seconds[k]);  // the first warms up
   }
   fmt::print("| {:<24} |", what);
-  for (const auto& samples : times) fmt::print(" {:>9.1f} |", bench::median(samples) / static_cast<double>(count) * 1e9);
+  for (const auto& samples : times) {
+    fmt::print(" {:>9.1f} |", bench::median(samples) / static_cast<double>(count) * 1e9);
+  }
   fmt::print("\n");
 }
 
@@ -61,8 +63,8 @@ int main() {
     const std::size_t steps = bench::steps_for(1us);
     compare("1 us, 1e5 tasks", 100'000, [=](std::uint64_t x) { return bench::churn(x, steps); });
     compare("100 us, 1e3 tasks", 1'000, [=](std::uint64_t x) { return bench::churn(x, 100 * steps); });
-    fmt::print("\nloop: a plain loop that keeps a value or an exception of each task; serial, thread: the modes, on all CPUs, "
-               "each task\nrun; shared: thread mode with the default, that equal tasks are run once.\n");
+    fmt::print("\nloop: a plain loop that keeps a value or an exception of each task; serial, thread: the modes,\n"
+               "thread on all CPUs, each task run; shared: thread mode with the default, that equal tasks are run once.\n");
     return 0;
   } catch (const std::exception& error) {
     fmt::print(stderr, "modes: {}\n", error.what());

@@ -86,7 +86,8 @@ int main(int argc, char** argv) {
   const bench::OneTbbThreads limit{threads};
 
   const auto tiny_job = [](std::int64_t x) { return bench::next(x); };
-  const auto tiny = std::make_shared<const Starts<std::int64_t, decltype(tiny_job)>>(bench::numbers(10), tiny_job);
+  using Tiny = Starts<std::int64_t, decltype(tiny_job)>;
+  const auto tiny = std::make_shared<const Tiny>(bench::numbers(10), tiny_job);
   const auto thousand = [](const auto& start) { return in_a_row(1000, start); };
   const auto asleep = [](const auto& start) { return while_threads_sleep(start); };
   suite.compare({.job = "start of 10 tiny tasks, in a row",
@@ -99,7 +100,8 @@ int main(int argc, char** argv) {
                  .criteria = {bench::seconds_at_most(20e-6)}});
 
   const auto short_job = [steps = bench::steps_for(1us)](std::uint64_t seed) { return bench::churn(seed, steps); };
-  const auto two = std::make_shared<const Starts<std::uint64_t, decltype(short_job)>>(std::vector<std::uint64_t>{1, 2}, short_job);
+  using Two = Starts<std::uint64_t, decltype(short_job)>;
+  const auto two = std::make_shared<const Two>(std::vector<std::uint64_t>{1, 2}, short_job);
   suite.compare({.job = "start of 2 tasks of 1 us, in a row",
                  .rounds = 21,
                  .contenders = contenders(two, thousand),

@@ -73,7 +73,7 @@ ended 'now,fail=1: jobs that run have been ended'
 
 for signal in TERM HUP INT; do
   watch
-  env --default-signal=INT "$programs/each" -j2 --joblog log sh -c 'echo begun; echo >started; sleep 300' ::: x y z 7>alive >out 2>errors &
+  env --default-signal=INT "$programs/each" -j2 --joblog log sh -c '[ $1 != x ] || echo >started; sleep 300' sh ::: x y z 7>alive >out 2>errors &
   pid=$!
   read -r _ <started
   kill -$signal $pid

@@ -22,16 +22,17 @@
 #include "support/manager.hpp"
 #include "support/modes.hpp"
 
-using taskmgr::Event, taskmgr::EventKind, taskmgr::Level, taskmgr::Log, taskmgr::TaskError;
 using taskmgr::Context, taskmgr::Mode;
+using taskmgr::Event, taskmgr::EventKind, taskmgr::Level, taskmgr::Log, taskmgr::TaskError;
 using namespace std::chrono_literals;
 using support::TemporaryFolder, support::contents_of, support::lines_of;
 
 namespace {
 
-const EventKind all_kinds[] = {EventKind::batch_started, EventKind::task_started,   EventKind::task_retrying, EventKind::task_succeeded,
-                               EventKind::task_failed,   EventKind::task_cancelled, EventKind::task_duplicate, EventKind::task_progress,
-                               EventKind::task_log,      EventKind::batch_finished};
+const EventKind all_kinds[] = {EventKind::batch_started,  EventKind::task_started,  EventKind::task_retrying,
+                               EventKind::task_succeeded, EventKind::task_failed,   EventKind::task_cancelled,
+                               EventKind::task_duplicate, EventKind::task_progress, EventKind::task_log,
+                               EventKind::batch_finished};
 
 void tell(Log& log, const Event& event) {
   if (!log.wants(event.kind)) return;
@@ -110,7 +111,8 @@ TEST_CASE("a level lets through what is at least as bad, and the rest is not eve
   CHECK(logged(Level::error) == 2);
 
   const Log log{Lines{}.sink(), Level::warning};
-  for (const EventKind kind : {EventKind::task_started, EventKind::task_succeeded, EventKind::task_progress, EventKind::task_duplicate}) {
+  for (const EventKind kind :
+       {EventKind::task_started, EventKind::task_succeeded, EventKind::task_progress, EventKind::task_duplicate}) {
     CHECK_FALSE(log.wants(kind));
   }
 }
@@ -128,7 +130,8 @@ TEST_CASE("a sink that throws stops nobody, is called again, and what it did not
 }
 
 TEST_CASE("an empty sink is refused with a sentence") {
-  CHECK_THROWS_WITH_AS(Log{Log::Sink{}}, "taskmgr: a Log needs a sink that can be called; this one is empty", taskmgr::UsageError);
+  CHECK_THROWS_WITH_AS(Log{Log::Sink{}}, "taskmgr: a Log needs a sink that can be called; this one is empty",
+                       taskmgr::UsageError);
 }
 
 TEST_CASE("a path may be given as people have it") {
@@ -166,7 +169,9 @@ TEST_CASE("lines are in the file when a run has ended, with a tick, and at once 
   CHECK(contents_of(folder / "quiet.log").empty());
 }
 
-TEST_CASE("without a path the file is named after the day, below the working directory of the start, and changes with the day") {
+TEST_CASE(
+    "without a path the file is named after the day, below the working directory of the start, and changes with the "
+    "day") {
   const TemporaryFolder folder, elsewhere;
   const WorkingIn here{folder.path()};
   const auto date = [](std::chrono::system_clock::time_point time) {
@@ -185,10 +190,12 @@ TEST_CASE("without a path the file is named after the day, below the working dir
   tomorrow.time += 24h;
   tell(log, tomorrow);
   std::vector<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator(folder / "logs")) names.push_back(entry.path().filename());
+  for (const auto& entry : std::filesystem::directory_iterator(folder / "logs"))
+    names.push_back(entry.path().filename());
   std::sort(names.begin(), names.end());
   REQUIRE(names.size() == 2);
-  if (date(std::chrono::system_clock::now()) == date(now)) CHECK(names[0] == "taskmgr-" + date(now) + ".log");  // not at midnight
+  if (date(std::chrono::system_clock::now()) == date(now))
+    CHECK(names[0] == "taskmgr-" + date(now) + ".log");  // not at midnight
   CHECK(names[1] == "taskmgr-" + date(now + 24h) + ".log");
   CHECK(contents_of(folder / ("logs/" + names[0])).find("batch started") != std::string::npos);
   CHECK(contents_of(folder / ("logs/" + names[1])).find("batch finished") != std::string::npos);
@@ -198,19 +205,21 @@ TEST_CASE("without a path the file is named after the day, below the working dir
 TEST_CASE("a run leaves its story in the file by the time start returns, in every mode") {
   for (const Mode mode : support::modes) {
     const TemporaryFolder folder;
-    support::Manager manager{[](Context& context, int x) {
-                          context.log(Level::info, "at {}", x);
-                          if (x == 3) throw std::runtime_error("three is\nwrong");
-                          return x;
-                        },
-                        {.mode = mode, .workers = 2, .retry = {.max_retries = 1, .base_delay = 1ms}, .name = "story"}};
+    support::Manager manager{
+        [](Context& context, int x) {
+          context.log(Level::info, "at {}", x);
+          if (x == 3) throw std::runtime_error("three is\nwrong");
+          return x;
+        },
+        {.mode = mode, .workers = 2, .retry = {.max_retries = 1, .base_delay = 1ms}, .name = "story"}};
     manager.observe(std::make_shared<Log>(folder / "run.log"));
     CHECK(manager.start({1, 2, 3, 3}).failed == 1);
     const std::string text = contents_of(folder / "run.log");
     CAPTURE(text);
     const auto lines = lines_of(text);
     const auto count = [&](const std::string& what) {
-      return std::count_if(lines.begin(), lines.end(), [&](const std::string& line) { return line.find(what) != std::string::npos; });
+      return std::count_if(lines.begin(), lines.end(),
+                           [&](const std::string& line) { return line.find(what) != std::string::npos; });
     };
     CHECK(lines.size() == 15);
     CHECK(lines.front().find(" info story#") != std::string::npos);
@@ -225,7 +234,8 @@ TEST_CASE("a run leaves its story in the file by the time start returns, in ever
     CHECK(count(" retrying task=2 text=\"3\" attempt=1 worker=") == 1);
     CHECK(count(" failed task=2 text=\"3\" attempt=2 worker=") == 1);
     CHECK(count(" type=std::runtime_error error=\"three is\\nwrong\"") == 2);
-    CHECK(lines.back().find(" batch finished total=4 succeeded=2 failed=1 cancelled=0 duplicates=1 retries=1 duration=") !=
+    CHECK(lines.back().find(
+              " batch finished total=4 succeeded=2 failed=1 cancelled=0 duplicates=1 retries=1 duration=") !=
           std::string::npos);
   }
 }

@@ -19,8 +19,8 @@
 
 #include "support/folder.hpp"
 
-using taskmgr::detail::LogFile;
 using support::TemporaryFolder, support::contents_of, support::lines_of;
+using taskmgr::detail::LogFile;
 
 namespace {
 

@@ -54,7 +54,8 @@ TEST_CASE("each kind of event has its line") {
   event.progress.total = 7;
   CHECK(line_of(event) == "info resize#3 batch started total=7");
 
-  CHECK(line_of(event_of(EventKind::task_started)) == "debug resize#3 started task=18 text=\"img/18.png\" attempt=2 worker=1");
+  CHECK(line_of(event_of(EventKind::task_started)) ==
+        "debug resize#3 started task=18 text=\"img/18.png\" attempt=2 worker=1");
 
   event = event_of(EventKind::task_succeeded);
   event.duration = 12345us;
@@ -118,9 +119,11 @@ TEST_CASE("an event is one line of text, whatever its task, its error or its man
 }
 
 TEST_CASE("what a task threw is named with its type") {
-  CHECK(with_message(std::make_exception_ptr(std::invalid_argument("no"))) == "type=std::invalid_argument error=\"no\"");
+  CHECK(with_message(std::make_exception_ptr(std::invalid_argument("no"))) ==
+        "type=std::invalid_argument error=\"no\"");
   CHECK(with_message(std::make_exception_ptr(42)) == "type=int error=\"42\"");
-  CHECK(with_message(std::make_exception_ptr(static_cast<const char*>("bare"))) == "type=\"char const*\" error=\"bare\"");
+  CHECK(with_message(std::make_exception_ptr(static_cast<const char*>("bare"))) ==
+        "type=\"char const*\" error=\"bare\"");
 }
 
 TEST_CASE("a task whose text cannot be made has none") {

@@ -151,16 +151,14 @@ TEST_CASE("a bar at 80 columns shows all there is to know, and its last state st
   run.progress.failed = 2;
   run.progress.retries = 5;
   run.tick(12s);
-  CHECK(terminal.text() ==
-        "resize  63% ━━━━━━━━━──────   630/1000  0:12 <0:08  52.5/s  2 failed  5 retries\n");
+  CHECK(terminal.text() == "resize  63% ━━━━━━━━━──────   630/1000  0:12 <0:08  52.5/s  2 failed  5 retries\n");
   CHECK(terminal.screen().cursor_row() == 0);
   check_clean(terminal.screen());
   CHECK(terminal.screen().was_colored());
 
   run.progress.succeeded = 998;
   run.finish(19234ms);
-  CHECK(terminal.text() ==
-        "resize 100% ━━━━━━━━━━━━━━━━━━━━  1000/1000  19.2s  52.0/s  2 failed  5 retries\n");
+  CHECK(terminal.text() == "resize 100% ━━━━━━━━━━━━━━━━━━━━  1000/1000  19.2s  52.0/s  2 failed  5 retries\n");
   CHECK(terminal.screen().cursor_row() == 1);
   check_clean(terminal.screen());
 }
@@ -303,7 +301,8 @@ TEST_CASE("lines printed above a bar stay, in order, whole, and the bar stays be
     for (const std::string& line : lines) text += line + '\n';
     return text;
   };
-  Lines expected{"before any bar", "before the first drawing", "one", "two", "three", std::string(40, 'w'), std::string(10, 'w')};
+  Lines expected{"before any bar",     "before the first drawing", "one", "two", "three",
+                 std::string(40, 'w'), std::string(10, 'w')};
   for (int i = 0; i < 7; ++i) expected.push_back("line " + std::to_string(i));
   expected.push_back("hash  30% ━━━───────   3/10  0:03 <0:07");
   CHECK(terminal.text() == joined(expected));
@@ -461,7 +460,8 @@ TEST_CASE("where there are more bars than rows, those that do not fit are counte
   ProgressBar bar{ProgressBarOptions{.fd = terminal.fd()}};
   ProgressBar::print_above("above", terminal.fd());
   std::vector<std::unique_ptr<FakeRun>> runs;
-  for (std::size_t i = 0; i < 6; ++i) runs.push_back(std::make_unique<FakeRun>(bar, std::string(1, static_cast<char>('a' + i)), 10 + i));
+  for (std::size_t i = 0; i < 6; ++i)
+    runs.push_back(std::make_unique<FakeRun>(bar, std::string(1, static_cast<char>('a' + i)), 10 + i));
   for (auto time : {1s, 2s, 3s}) {
     for (auto& run : runs) run->tick(time, 1);
   }
@@ -558,8 +558,8 @@ TEST_CASE("in a locale that is not UTF-8 everything is ASCII") {
       crawl.tick(time, 7);
     }
     CHECK(terminal.text() ==
-        "gr??e  50% [========>        ]   50/100  0:02 <0:03  23.8/s\n"
-        "crawl / 7 done  0:01  7.00/s\n");
+          "gr??e  50% [========>        ]   50/100  0:02 <0:03  23.8/s\n"
+          "crawl / 7 done  0:01  7.00/s\n");
     run.finish(2s);
     crawl.finish(2s);
     CHECK(is_ascii(terminal.take()));
@@ -607,8 +607,7 @@ TEST_CASE("a cancelled run does not claim to be complete") {
   run.progress.duplicates = 10;
   run.progress.cancelled = 50;
   run.finish(10s);
-  CHECK(terminal.text() ==
-        "resize  50% ━━━━━━━━━━━━━━╸──────────────   50/100  10.0s  4.00/s  50 cancelled\n");
+  CHECK(terminal.text() == "resize  50% ━━━━━━━━━━━━━━╸──────────────   50/100  10.0s  4.00/s  50 cancelled\n");
 }
 
 TEST_CASE("a terminal or a pipe that nobody reads any more stops no run and raises no signal") {
@@ -648,7 +647,8 @@ TEST_CASE("on a terminal that takes only a little at a time nothing is mixed up,
   // Full, so that bars find little room, until `read_some` makes some.
   const std::string junk(997, '.');
   std::size_t filled = 0;
-  for (ssize_t count = 0; (count = ::write(terminal.fd(), junk.data(), junk.size())) > 0;) filled += static_cast<std::size_t>(count);
+  for (ssize_t count = 0; (count = ::write(terminal.fd(), junk.data(), junk.size())) > 0;)
+    filled += static_cast<std::size_t>(count);
   for (std::size_t i = 1; i <= 1000; ++i) {
     a.tick(std::chrono::seconds{i}, i);
     b.tick(std::chrono::seconds{i}, i);
@@ -677,7 +677,8 @@ support::Report start_until_seen(Terminal& terminal, taskmgr::Options options, c
                                  const support::Sink& sink) {
   support::Manager manager{[&terminal](taskmgr::Context& context, int task) {
                              if (task == 1 && context.attempt() == 1) throw std::runtime_error("once");
-                             while (task == 2 && terminal.text().find(" 50% ━") == std::string::npos) std::this_thread::yield();
+                             while (task == 2 && terminal.text().find(" 50% ━") == std::string::npos)
+                               std::this_thread::yield();
                              return task;
                            },
                            std::move(options)};
@@ -757,13 +758,17 @@ TEST_CASE("runs at the same time, of one manager and of managers within each oth
   const Usual usual;
   Terminal terminal{80, 24};
   const auto bar = std::make_shared<ProgressBar>(ProgressBarOptions{.fd = terminal.fd()});
-  support::Manager inner{[](taskmgr::Context&, int task) { return task; }, {.mode = taskmgr::Mode::thread, .workers = 2, .name = "inner"}};
+  support::Manager inner{[](taskmgr::Context&, int task) { return task; },
+                         {.mode = taskmgr::Mode::thread, .workers = 2, .name = "inner"}};
   inner.observe(bar);
-  support::Manager outer{[&inner](taskmgr::Context&, int task) { return inner.start(std::vector<int>{task, task + 1}).ok() ? 1 : 0; },
+  support::Manager outer{[&inner](taskmgr::Context&, int task) {
+                           return inner.start(std::vector<int>{task, task + 1}).ok() ? 1 : 0;
+                         },
                          {.mode = taskmgr::Mode::thread, .workers = 2, .name = "outer"}};
   outer.observe(bar);
   std::vector<std::thread> threads;
-  for (int t = 0; t < 2; ++t) threads.emplace_back([&outer, t] { CHECK(outer.start(std::vector<int>{10 * t, 10 * t + 5}).ok()); });
+  for (int t = 0; t < 2; ++t)
+    threads.emplace_back([&outer, t] { CHECK(outer.start(std::vector<int>{10 * t, 10 * t + 5}).ok()); });
   for (std::thread& thread : threads) thread.join();
   std::size_t outers = 0;
   std::size_t inners = 0;

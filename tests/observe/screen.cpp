@@ -35,7 +35,8 @@ TEST_CASE("a bar that was opened takes no room until it is shown") {
   CHECK(terminal.text() == "two  50% ━━━╸───   5/10 <0:01\n");
   screen.update(one, state("one"));
   screen.update(two, state("two"));
-  CHECK(terminal.text() == "one  50% ━━━╸───   5/10 <0:01\ntwo  50% ━━━╸───   5/10 <0:01\n");  // in the order of opening
+  CHECK(terminal.text() ==
+        "one  50% ━━━╸───   5/10 <0:01\ntwo  50% ━━━╸───   5/10 <0:01\n");  // in the order of opening
   screen.close(one, nullptr);
   CHECK(terminal.text() == "two  50% ━━━╸───   5/10 <0:01\n");
   screen.close(two, nullptr);

@@ -35,7 +35,8 @@ struct Pipe {
 
 }  // namespace
 
-TEST_CASE("the first of LC_ALL, LC_CTYPE and LANG that is set tells whether text is UTF-8, until the program sets a locale") {
+TEST_CASE(
+    "the first of LC_ALL, LC_CTYPE and LANG that is set tells whether text is UTF-8, until the program sets a locale") {
   const ScopedVariable all{"LC_ALL", nullptr};
   const ScopedVariable type{"LC_CTYPE", nullptr};
   const ScopedVariable lang{"LANG", nullptr};

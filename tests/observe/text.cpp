@@ -73,11 +73,33 @@ std::string unquoted(std::string_view text) {
 
 /// Texts made of what gives trouble.
 std::string random_text(std::mt19937_64& random) {
-  static constexpr std::string_view pieces[] = {"a",     "Z",        " ",        "\n",       "\r",    "\t",       "\x1b[31m",
-                                                "\x1b",  "\x1b]0;t", "\a",       "\"",       "\\",    "é",        "e\xCC\x81",
-                                                "漢",    "🎉",       "\xE2\x9D\xA4\xEF\xB8\x8F",      "\xff",     "\xC2",
-                                                "\xE2\x80\xA8",      "\xC2\x85", "\xE2\x80\xAE",      "\x7f",     "\xF0\x9F",
-                                                "\xED\xA0\x80",      "\xF5",     "\xC0\xAF"};
+  static constexpr std::string_view pieces[] = {"a",
+                                                "Z",
+                                                " ",
+                                                "\n",
+                                                "\r",
+                                                "\t",
+                                                "\x1b[31m",
+                                                "\x1b",
+                                                "\x1b]0;t",
+                                                "\a",
+                                                "\"",
+                                                "\\",
+                                                "é",
+                                                "e\xCC\x81",
+                                                "漢",
+                                                "🎉",
+                                                "\xE2\x9D\xA4\xEF\xB8\x8F",
+                                                "\xff",
+                                                "\xC2",
+                                                "\xE2\x80\xA8",
+                                                "\xC2\x85",
+                                                "\xE2\x80\xAE",
+                                                "\x7f",
+                                                "\xF0\x9F",
+                                                "\xED\xA0\x80",
+                                                "\xF5",
+                                                "\xC0\xAF"};
   std::string text;
   for (auto count = random() % 20; count > 0; --count) text += pieces[random() % std::size(pieces)];
   if (random() % 2 == 0) text += '\0';
@@ -98,8 +120,9 @@ TEST_CASE("UTF-8 is read character by character, and what is none byte by byte")
   CHECK(first_code_point("🎉").value == 0x1F389);
   CHECK(first_code_point("🎉").bytes == 4);
   CHECK(first_code_point("\xF4\x8F\xBF\xBF").value == 0x10FFFF);
-  for (const std::string_view wrong : {"\x80", "\xC0\xAF", "\xC1\xBF", "\xC3", "\xC3(", "\xE2\x82", "\xE0\x80\x80", "\xED\xA0\x80",
-                                       "\xF0\x80\x80\x80", "\xF4\x90\x80\x80", "\xF8\x88\x80\x80\x80", "\xFF"}) {
+  for (const std::string_view wrong :
+       {"\x80", "\xC0\xAF", "\xC1\xBF", "\xC3", "\xC3(", "\xE2\x82", "\xE0\x80\x80", "\xED\xA0\x80", "\xF0\x80\x80\x80",
+        "\xF4\x90\x80\x80", "\xF8\x88\x80\x80\x80", "\xFF"}) {
     CHECK_FALSE(first_code_point(wrong).valid);
     CHECK(first_code_point(wrong).bytes == 1);
   }

@@ -316,6 +316,33 @@ TEST_CASE("as many tasks of a stream as it has workers can wait for each other")
   }
 }
 
+TEST_CASE("a retry is made when it is due, also where the walker leaves long tasks to others") {
+  support::Counter retried;
+  support::Counter failed;
+  std::atomic<bool> in_time{true};
+  Manager manager{[&](Context& context, int x) {
+                    if (x == 0) {  // long, as those before
+                      failed.wait_for(1);
+                      for (const auto end = std::chrono::steady_clock::now() + 5ms; std::chrono::steady_clock::now() < end;) {
+                      }
+                    } else if (x == 1) {
+                      if (context.attempt() == 1) {
+                        failed.add();
+                        throw std::runtime_error("again");
+                      }
+                      retried.add();
+                    } else {
+                      in_time = retried.wait_for(1, 20s);
+                    }
+                    return x;
+                  },
+                  {.mode = Mode::thread, .workers = 2, .retry = {.max_retries = 1, .base_delay = 50ms}, .chunk = 1}};
+  int walked = 0;
+  for (const auto& outcome : manager.stream(numbers(3), {.window = 2})) walked += outcome.value() >= 0 ? 1 : 0;
+  CHECK(walked == 3);
+  CHECK(in_time);
+}
+
 TEST_CASE("where no worker can be made ready, a stream shows all that it pulled as cancelled, then throws") {
   const auto self = std::this_thread::get_id();
   for (const Mode mode : support::modes_in_memory) {

@@ -597,7 +597,7 @@ TEST_CASE("an observer is attached between runs, not while one lasts") {
                       }
                       return x;
                     },
-                    {.mode = mode, .name = "busy"}};
+                    {.mode = mode, .workers = 1, .name = "busy"}};
     self = &manager;
     CHECK(manager.start({1}).ok());
     CHECK(refused.find("busy") != std::string::npos);

@@ -195,7 +195,8 @@ class Terminal {
   void catch_up() {
     bool marked = false;
     for (bool through = false; !through;) {
-      if (!marked) marked = ::write(slave_, &mark, 1) == 1;  // a full one that does not block takes it once there is room
+      if (!marked)
+        marked = ::write(slave_, &mark, 1) == 1;  // a full one that does not block takes it once there is room
       if (!thread_.joinable()) {
         pollfd wait{master_, POLLIN, 0};
         if (::poll(&wait, 1, patience) != 1) throw std::runtime_error("the terminal does not answer");

@@ -4,6 +4,7 @@
 /// \file
 /// Waiting for what happens, rather than for time to pass.
 
+#include <chrono>
 #include <condition_variable>
 #include <latch>
 #include <mutex>
@@ -29,6 +30,11 @@ class Counter {
   void wait_for(int at_least) {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return value_ >= at_least; });
+  }
+  /// The same, but no longer than `most`: says whether it came to that.
+  [[nodiscard]] bool wait_for(int at_least, std::chrono::nanoseconds most) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, most, [&] { return value_ >= at_least; });
   }
   [[nodiscard]] int value() const {
     const std::scoped_lock lock(mutex_);

@@ -20,8 +20,8 @@ namespace taskmgr::detail {
 
 /// How many tasks a second, lately.
 ///
-/// An exponentially weighted average for samples at uneven times (Eckner, "Algorithms for Unevenly Spaced Time Series"),
-/// taken as a ratio, so that it has no bias at the start:
+/// An exponentially weighted average for samples at uneven times (Eckner, "Algorithms for Unevenly Spaced Time
+/// Series"), taken as a ratio, so that it has no bias at the start:
 ///
 ///     rate = sum(w_i * tasks_i) / sum(w_i * time_i),   w_i = exp(-(time since sample i) / tau)
 ///
@@ -69,8 +69,8 @@ struct BarWords {
   std::string text[places]{};  // but for the bar and the spinner, which are drawn
 };
 
-/// What of a bar is shown in at most `columns` columns, at least 4; its label takes `label_columns`, padded or cut, so that
-/// bars below each other are in line.
+/// What of a bar is shown in at most `columns` columns, at least 4; its label takes `label_columns`, padded or cut, so
+/// that bars below each other are in line.
 ///
 ///     resize  63% ━━━━━━━━━━━━╸───────  630/1000  0:12 <0:07  52.1/s  2 failed  5 retries
 ///

@@ -30,8 +30,8 @@ namespace taskmgr::detail {
 
 /// Appends lines. They wait in memory until `flush`, or until there are 64 KiB of them.
 ///
-/// A write that fails loses the lines that it was to write, and counts them. Standard error is told once; the file itself, by
-/// a line, when it takes lines again.
+/// A write that fails loses the lines that it was to write, and counts them. Standard error is told once; the file
+/// itself, by a line, when it takes lines again.
 ///
 /// Thread safety: none, but for `lost`.
 class LogFile {
@@ -138,7 +138,9 @@ inline void LogFile::add(std::string_view line, const std::tm& time) {
 
 inline void LogFile::flush() noexcept {
   if (waiting_.empty()) return;
-  const auto lines = [](std::string_view text) { return static_cast<std::uint64_t>(std::count(text.begin(), text.end(), '\n')); };
+  const auto lines = [](std::string_view text) {
+    return static_cast<std::uint64_t>(std::count(text.begin(), text.end(), '\n'));
+  };
   std::uint64_t unwritten = lines(waiting_);
   int error = 0;
   try {

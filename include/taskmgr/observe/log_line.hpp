@@ -62,7 +62,8 @@ inline Level level_of(EventKind kind) noexcept {
 
 inline Level level_of(const Event& event) noexcept {
   if (event.kind == EventKind::task_log) return event.level;
-  if (event.kind == EventKind::batch_finished && event.progress.failed + event.progress.cancelled > 0) return Level::warning;
+  const bool went_wrong = event.progress.failed + event.progress.cancelled > 0;
+  if (event.kind == EventKind::batch_finished && went_wrong) return Level::warning;
   return level_of(event.kind);
 }
 

@@ -30,10 +30,11 @@ struct ProgressBarOptions {
   int fd = STDERR_FILENO;
   /// What to call the run; empty: the manager's name.
   std::string label{};
-  /// Before the first drawing, and at least between two. Nothing happens more often than an observer's ticks, ten a second.
+  /// Before the first drawing, and at least between two. Nothing happens more often than an observer's ticks, ten a
+  /// second.
   std::chrono::nanoseconds min_interval = std::chrono::milliseconds{100};
-  /// Where nothing can be drawn: a line after so long, the next after half as long again, and so on up to 5 minutes; one
-  /// also for each tenth that is done, if a fifth of this time has passed since the last.
+  /// Where nothing can be drawn: a line after so long, the next after half as long again, and so on up to 5 minutes;
+  /// one also for each tenth that is done, if a fifth of this time has passed since the last.
   std::chrono::nanoseconds line_interval = std::chrono::seconds{10};
 };
 
@@ -41,26 +42,26 @@ struct ProgressBarOptions {
 ///
 ///     resize  63% ━━━━━━━━━━━━╸───────  630/1000  0:12 <0:07  52.1/s  2 failed  5 retries
 ///
-/// The label, how much is done, done/total, the time run and the time left, tasks a second lately, failures and retries. Of
-/// a run whose total is not known: a spinner, how many are done, no percentage and no time left. Cancelled tasks are not done.
-/// The rate is `detail::RateMeter`'s average, weighted towards the last seconds; the time left is what is not settled,
-/// divided by it. When a run has ended, its last state stays as a line, with the average over all of it; also that of a run
-/// that was too short for a bar.
+/// The label, how much is done, done/total, the time run and the time left, tasks a second lately, failures and
+/// retries. Of a run whose total is not known: a spinner, how many are done, no percentage and no time left. Cancelled
+/// tasks are not done. The rate is `detail::RateMeter`'s average, weighted towards the last seconds; the time left is
+/// what is not settled, divided by it. When a run has ended, its last state stays as a line, with the average over all
+/// of it; also that of a run that was too short for a bar.
 ///
 /// * Drawn at most ten times a second, on ticks, by no worker; not in the first 100 ms; one `write` each.
 /// * As wide as the terminal allows, which it asks each time; what is least important goes first.
-/// * Several bars stand below each other, those that have ended above them. One bar may watch several managers, and several
-///   runs of one at once: each run has its own line.
-/// * Where standard error is no terminal, or `TERM` is `dumb` or not set: a plain line now and then, and no escape codes.
-///   No colours if `NO_COLOR` is set. ASCII where the locale is not UTF-8, a bar of ASCII on Linux' own console.
-/// * Never hides the cursor and changes no mode of the terminal: however a program ends, there is nothing to restore. At its
-///   exit the cursor goes below the bars; where a signal ends it, they stay where they are, and the shell writes over them. A
-///   program in the background of its terminal draws no bar.
+/// * Several bars stand below each other, those that have ended above them. One bar may watch several managers, and
+///   several runs of one at once: each run has its own line.
+/// * Where standard error is no terminal, or `TERM` is `dumb` or not set: a plain line now and then, and no escape
+///   codes. No colours if `NO_COLOR` is set. ASCII where the locale is not UTF-8, a bar of ASCII on Linux' own console.
+/// * Never hides the cursor and changes no mode of the terminal: however a program ends, there is nothing to restore.
+///   At its exit the cursor goes below the bars; where a signal ends it, they stay where they are, and the shell writes
+///   over them. A program in the background of its terminal draws no bar.
 /// * Never throws and never gives an error: a terminal that has gone away gets no more bars.
 ///
 /// What else the program writes to the same terminal while bars are shown: by `print_above`, which keeps everything in
-/// order. A line that is written there by other means replaces the first bar's, what it leaves of that stays behind it, and
-/// the bars continue below.
+/// order. A line that is written there by other means replaces the first bar's, what it leaves of that stays behind it,
+/// and the bars continue below.
 ///
 /// Thread safety: calls come one at a time, as an observer's do; `print_above` may be called from any thread.
 class ProgressBar : public Observer {
@@ -72,9 +73,9 @@ class ProgressBar : public Observer {
   // `inline` already here: else every file that includes this header compiles the whole bar, used or not
   [[gnu::cold]] inline ~ProgressBar() override;
 
-  /// Writes whole lines to `fd`, above the bars if `fd` leads to the terminal where they are; a last line end is added where
-  /// it is missing. Where there are no bars, the same in one `write`. The text is written as it is, colours and all. What
-  /// `stdout` or `std::cout` have not flushed yet comes later.
+  /// Writes whole lines to `fd`, above the bars if `fd` leads to the terminal where they are; a last line end is added
+  /// where it is missing. Where there are no bars, the same in one `write`. The text is written as it is, colours and
+  /// all. What `stdout` or `std::cout` have not flushed yet comes later.
   ///
   ///     ProgressBar::print_above(fmt::format("{} is empty", path));
   ///
@@ -109,7 +110,7 @@ class ProgressBar : public Observer {
   [[gnu::cold]] void start(const Event& event);
   void finish(const Run& run);
   [[nodiscard, gnu::cold]] Run* find(const Progress& progress);
-  [[nodiscard]] static detail::BarState state_of(const Run& run, bool finished);
+  [[nodiscard, gnu::cold]] static detail::BarState state_of(const Run& run, bool finished);
   [[gnu::cold]] void write_line(const Run& run, bool finished) const;
   [[nodiscard]] bool line_is_due(Run& run) const;
 
@@ -172,8 +173,8 @@ inline void ProgressBar::finish(const Run& run) {
   }
 }
 
-/// The run that a tick speaks of. Of several at once it is the one that began when this one did, by the clock, among those
-/// whose counts may have grown to these.
+/// The run that a tick speaks of. Of several at once it is the one that began when this one did, by the clock, among
+/// those whose counts may have grown to these.
 inline ProgressBar::Run* ProgressBar::find(const Progress& progress) {
   if (runs_.size() < 2) return runs_.empty() ? nullptr : runs_.begin();
   const auto began = std::chrono::steady_clock::now() - progress.elapsed;
@@ -227,7 +228,9 @@ inline detail::BarState ProgressBar::state_of(const Run& run, bool finished) {
 }
 
 inline void ProgressBar::write_line(const Run& run, bool finished) const {
-  detail::write_all(options_.fd, detail::plain_line(state_of(run, finished)) + '\n', 1000);
+  std::string line = detail::plain_line(state_of(run, finished));
+  line += '\n';
+  detail::write_all(options_.fd, line, 1000);
 }
 
 inline bool ProgressBar::line_is_due(Run& run) const {

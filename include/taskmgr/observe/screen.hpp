@@ -25,11 +25,12 @@ namespace taskmgr::detail {
 
 /// Draws the bars of this process on terminals.
 ///
-/// How it draws. After each redraw the cursor stands at the start of the first bar, and a redraw begins where the cursor
-/// stands: it writes the bars anew, erases what is below them, and goes back up. So nothing above the cursor is ever
-/// touched: what the program, or a shell in between, has written there stays, and when a terminal breaks the lines anew
-/// because it has become narrower, their remains are below the cursor and go. A redraw is one `write`. It sets no state that
-/// would have to be reset: the cursor stays visible, lines are shorter than the terminal is wide, colours end with the line.
+/// How it draws. After each redraw the cursor stands at the start of the first bar, and a redraw begins where the
+/// cursor stands: it writes the bars anew, erases what is below them, and goes back up. So nothing above the cursor is
+/// ever touched: what the program, or a shell in between, has written there stays, and when a terminal breaks the lines
+/// anew because it has become narrower, their remains are below the cursor and go. A redraw is one `write`. It sets no
+/// state that would have to be reset: the cursor stays visible, lines are shorter than the terminal is wide, colours
+/// end with the line.
 ///
 /// At the end of the process (`std::exit` or the end of `main`) the cursor is put below the bars that are left.
 ///
@@ -44,9 +45,9 @@ class Screen {
   /// A place for a bar below those that are there. Nothing is drawn yet. Never 0. Throws `std::bad_alloc`.
   [[nodiscard, gnu::cold]] Bar open(int fd, Looks looks);
 
-  /// Shows the bar so from now on. Where several bars are updated in turn, they are redrawn together once for a round, so
-  /// that all bars make no more redraws than the busiest alone. Left out while the terminal takes nothing, or another
-  /// process has it.
+  /// Shows the bar so from now on. Where several bars are updated in turn, they are redrawn together once for a round,
+  /// so that all bars make no more redraws than the busiest alone. Left out while the terminal takes nothing, or
+  /// another process has it.
   [[gnu::cold]] void update(Bar bar, BarState state);
 
   /// Takes the bar away. `last`, if it is not null, stays as a line above the other bars.
@@ -79,7 +80,7 @@ class Screen {
 
   /// How wide the bars of a device and their labels may be.
   struct Layout {
-    Layout(const Device& device, int fd, std::string_view label);
+    [[gnu::cold]] Layout(const Device& device, int fd, std::string_view label);
     std::size_t columns;
     std::size_t label_columns;
     std::size_t rows;
@@ -91,7 +92,7 @@ class Screen {
   [[gnu::cold]] static bool send(Device& device, int fd, std::string_view text, int patience);
 
   const pid_t process_ = ::getpid();
-  const Screen* const parent_;  // what was inherited stays reachable, for leak checkers; its lock may be held by nobody here
+  const Screen* const parent_;  // what was inherited stays reachable, for leak checkers; its lock may be held for ever
   std::mutex mutex_;
   List<Device> devices_;
   Bar last_;
@@ -143,7 +144,7 @@ inline Screen::Bar Screen::open(int fd, Looks looks) {
 
 inline Screen::Layout::Layout(const Device& device, int fd, std::string_view label) {
   const TerminalSize size = terminal_size(fd);
-  columns = std::max<std::size_t>(4, size.columns - 1);  // what a character in the last column does, terminals disagree on
+  columns = std::max<std::size_t>(4, size.columns - 1);  // in the last one, terminals disagree on wrapping
   rows = std::max<std::size_t>(1, size.rows - 1);        // what scrolled out at the top could not be erased
   label_columns = columns_of(label);
   for (const Line& line : device.lines) {
@@ -242,7 +243,9 @@ inline void Screen::close(Bar bar, const BarState* last) {
   std::string out;
   if (last != nullptr) {
     const Layout layout{*device, line.fd, last->label};
-    out = '\r' + BarLine{*last, layout.columns, layout.label_columns, line.looks}.text() + "\x1b[K\r\n";
+    out += '\r';
+    out += BarLine{*last, layout.columns, layout.label_columns, line.looks}.text();
+    out += "\x1b[K\r\n";
   }
   if (left_ || !in_foreground(line.fd)) {
     device->rows = 0;
@@ -283,7 +286,9 @@ inline void Screen::leave() {
   for (Device& device : devices_) {
     if (device.rows == 0) continue;
     // Line feeds scroll at the lower edge, where a cursor movement would stop.
-    send(device, device.lines[0].fd, std::string(device.rows, '\n') + '\r', 100);
+    std::string down(device.rows, '\n');
+    down += '\r';
+    send(device, device.lines[0].fd, down, 100);
     device.rows = 0;
   }
 }

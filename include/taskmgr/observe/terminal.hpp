@@ -32,18 +32,18 @@ struct Looks {
 };
 
 /// Asks the descriptor and the environment (`TERM`, `NO_COLOR`, and the locale). Never throws.
-[[nodiscard]] Looks looks_of(int fd) noexcept;
+[[nodiscard, gnu::cold]] Looks looks_of(int fd) noexcept;
 
 /// Is text encoded in UTF-8? By the program's locale, or, where it has not set one, as most have not, by `LC_ALL`,
 /// `LC_CTYPE` or `LANG`, the first that is not empty, as POSIX has it.
-[[nodiscard]] bool is_utf8_locale() noexcept;
+[[nodiscard, gnu::cold]] bool is_utf8_locale() noexcept;
 
 struct TerminalSize {
   std::size_t columns = 80;
   std::size_t rows = 24;
 };
 /// The size right now; where it is not known, `COLUMNS` and `LINES`, else 80 by 24. At least 1 by 1.
-[[nodiscard]] TerminalSize terminal_size(int fd) noexcept;
+[[nodiscard, gnu::cold]] TerminalSize terminal_size(int fd) noexcept;
 
 /// Which device or file it is: two descriptors of one terminal compare equal.
 struct FileIdentity {
@@ -66,7 +66,7 @@ struct Written {
 };
 /// `write` until all is written. Where a descriptor that does not block has no room, waits for it at most so many
 /// milliseconds at a time (-1: without an end). A reader that is gone is an error (EPIPE), and raises no signal.
-Written write_all(int fd, std::string_view text, int patience) noexcept;
+[[gnu::cold]] Written write_all(int fd, std::string_view text, int patience) noexcept;
 
 // ---------------------------------------------------------------------------------------------------------------------
 
@@ -129,7 +129,7 @@ inline FileIdentity identity_of(int fd) noexcept {
 }
 
 inline bool in_foreground(int fd) noexcept {
-  const pid_t group = ::tcgetpgrp(fd);  // -1 where it is not our controlling terminal: then nobody else is at work there
+  const pid_t group = ::tcgetpgrp(fd);  // -1: not our controlling terminal, so nobody else is at work there
   return group <= 0 || group == ::getpgrp();
 }
 

@@ -6,8 +6,8 @@
 ///
 /// Nothing here looks at the C or C++ locale: programs set it or not, and a log must not change with it.
 ///
-/// Every program that includes taskmgr compiles this, and few call it often: `gnu::cold` has it compiled for size, in half
-/// the time, and plain loops stand where an algorithm would be a template more.
+/// Every program that includes taskmgr compiles this, and few call it often: `gnu::cold` has it compiled for size, in
+/// half the time, and plain loops stand where an algorithm would be a template more.
 
 #include <chrono>
 #include <cstddef>
@@ -28,8 +28,8 @@ struct CodePoint {
 /// Does it move the cursor, end a line or reorder what follows, instead of showing something?
 [[nodiscard]] bool is_control(char32_t code) noexcept;
 
-/// The columns that a terminal gives a character: 0, 1 or 2. Where terminals differ, the larger number.
-/// Source: East Asian Width (UAX #11) W and F, and Emoji_Presentation, of Unicode 15, by blocks where those are all wide.
+/// The columns that a terminal gives a character: 0, 1 or 2. Where terminals differ, the larger number. Source: East
+/// Asian Width (UAX #11) W and F, and Emoji_Presentation, of Unicode 15, by blocks where those are all wide.
 [[nodiscard]] int columns_of(char32_t code) noexcept;
 
 /// The columns of a text without controls. Never less than what a terminal takes for it.
@@ -42,8 +42,8 @@ struct CodePoint {
 /// A text of `on_one_line`, cut to at most so many columns; an ellipsis shows where.
 [[nodiscard, gnu::cold]] std::string cut_to(std::string_view text, std::size_t columns, bool utf8);
 
-/// Appends the text in double quotes, from which it can be had back byte by byte: `\"`, `\\`, `\n`, `\r`, `\t`, `\x1b` for
-/// other bytes that are controls or no UTF-8, `\u2028` for controls beyond ASCII.
+/// Appends the text in double quotes, from which it can be had back byte by byte: `\"`, `\\`, `\n`, `\r`, `\t`, `\x1b`
+/// for other bytes that are controls or no UTF-8, `\u2028` for controls beyond ASCII.
 void append_quoted(std::string& out, std::string_view text);
 
 /// The same, but without quotes if the text is one plain word.
@@ -310,33 +310,28 @@ inline void append_duration(std::string& out, std::chrono::nanoseconds duration)
   out += units[unit];
 }
 
+/// With a zero before it, if there is something before it and it is one digit.
+[[gnu::cold]] inline void append_two_digits(std::string& out, std::uint64_t number) {
+  if (number < 10 && !out.empty()) out += '0';
+  append_number(out, number);
+}
+
 inline std::string clock_text(std::chrono::nanoseconds duration) {
-  std::uint64_t seconds = duration.count() > 0 ? static_cast<std::uint64_t>(duration.count()) / 1'000'000'000 : 0;
+  const std::uint64_t seconds = duration.count() > 0 ? static_cast<std::uint64_t>(duration.count()) / 1'000'000'000 : 0;
   const std::uint64_t days = seconds / 86400;
   const std::uint64_t hours = seconds / 3600 % 24;
   std::string out;
-  const auto two = [&](std::uint64_t number) {
-    if (number < 10) out += '0';
-    append_number(out, number);
-  };
   if (days > 0) {
     append_number(out, days);
     out += "d ";
-    two(hours);
-    out += ':';
-  } else if (hours > 0) {
-    append_number(out, hours);
+  }
+  if (days > 0 || hours > 0) {
+    append_two_digits(out, hours);
     out += ':';
   }
-  const std::uint64_t minutes = seconds / 60 % 60;
-  seconds %= 60;
-  if (out.empty()) {
-    append_number(out, minutes);
-  } else {
-    two(minutes);
-  }
+  append_two_digits(out, seconds / 60 % 60);
   out += ':';
-  two(seconds);
+  append_two_digits(out, seconds % 60);
   return out;
 }
 

@@ -170,14 +170,18 @@ void Batch<F, Task, R, Sink>::hand_over() noexcept {
       done = true;
       changed.notify_one();  // with the lock held: the one who waits ends this object's life
     };
-    if (pool.has_seat(*this) && pool.post(std::ref(from_another_seat))) {
-      std::unique_lock lock(mutex);
-      while (!done) changed.wait(lock);
-    } else if (pool.unhelped(*this)) {
-      this->halt();
-      return;
-    } else {
-      this->rest_until(RetryQueue::never);  // a helper that leaves wakes us
+    switch (pool.post_for(*this, std::ref(from_another_seat))) {
+      case Pool::Posted::yes: {
+        std::unique_lock lock(mutex);
+        while (!done) changed.wait(lock);
+        break;
+      }
+      case Pool::Posted::helped_instead:
+        this->rest_until(RetryQueue::never);  // a helper that leaves wakes us
+        break;
+      case Pool::Posted::no:
+        this->halt();
+        return;
     }
   }
 }

@@ -37,6 +37,10 @@ class Pool {
   /// Runs `job` on a thread of its own: false if there is none, nor can one be started.
   [[nodiscard]] bool post(std::function<void()> job) noexcept;
 
+  /// The same, for a job that needs a seat of this run; looks at all of it at once, so that nobody leaves in between.
+  enum class Posted { yes, helped_instead, no };
+  [[nodiscard]] Posted post_for(const Crew& crew, std::function<void()> job) noexcept;
+
   /// From now on threads may help this run. With `call`, one is called at once; else only if none would come by itself.
   /// False if there is no memory to know of it.
   bool offer(Crew& crew, bool call) noexcept;
@@ -75,7 +79,8 @@ class Pool {
   static constexpr std::chrono::milliseconds glance{1};
   static constexpr int glances = 20;
 
-  bool bring_one() noexcept;  // with the lock held
+  bool bring_one() noexcept;  // with the lock held, as the next
+  bool add_job(std::function<void()> job) noexcept;
   void serve() noexcept;
   void wait(std::unique_lock<std::mutex>& lock, int& patience);
   Crew* in_need() const noexcept;
@@ -123,8 +128,7 @@ inline bool Pool::bring_one() noexcept {
   }
 }
 
-inline bool Pool::post(std::function<void()> job) noexcept {
-  const std::scoped_lock lock(mutex_);
+inline bool Pool::add_job(std::function<void()> job) noexcept {
   try {
     jobs_.push_back(std::move(job));
   } catch (...) {
@@ -133,6 +137,17 @@ inline bool Pool::post(std::function<void()> job) noexcept {
   if (bring_one()) return true;
   jobs_.pop_back();
   return false;
+}
+
+inline bool Pool::post(std::function<void()> job) noexcept {
+  const std::scoped_lock lock(mutex_);
+  return add_job(std::move(job));
+}
+
+inline Pool::Posted Pool::post_for(const Crew& crew, std::function<void()> job) noexcept {
+  const std::scoped_lock lock(mutex_);
+  if (crew.has_seat() && add_job(std::move(job))) return Posted::yes;
+  return crew.helpers != 0 ? Posted::helped_instead : Posted::no;
 }
 
 inline bool Pool::offer(Crew& crew, bool call) noexcept {

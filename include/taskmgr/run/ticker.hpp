@@ -28,8 +28,8 @@ namespace taskmgr::detail {
 /// ticker; while nothing is registered it sleeps without an end. Where it cannot be started there are no ticks and no
 /// error, and the next `add` tries again. All signals of the host are blocked in it.
 ///
-/// One function that takes long holds up the others. In a forked child a ticker of the parent has no thread: what is added
-/// to it there goes to the child's own `instance()`.
+/// One function that takes long holds up the others. In a forked child a ticker of the parent has no thread: what is
+/// added to it there goes to the child's own `instance()`.
 ///
 /// Thread safety: any number of threads may call.
 class Ticker {
@@ -89,9 +89,9 @@ class Ticker {
   std::thread thread_;  // guarded by the mutex of `beat_`
 };
 
-/// As long as it lives, its function is called. Its end waits for a call that is under way, unless it is that call which
-/// ends it; afterwards the function is not called again. May be ended by any thread that holds nothing which the function
-/// waits for.
+/// As long as it lives, its function is called. Its end waits for a call that is under way, unless it is that call
+/// which ends it; afterwards the function is not called again. May be ended by any thread that holds nothing which the
+/// function waits for.
 class Ticker::Registration {
  public:
   Registration() = default;
