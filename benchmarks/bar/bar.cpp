@@ -117,7 +117,7 @@ int main(int argc, char** argv) {
   for (std::size_t i = 0; i < million; ++i) seeds[i] = i;
   const auto churn = [steps = bench::steps_for(1us)](std::uint64_t seed) { return bench::churn(seed, steps); };
   compare(suite, terminal, "bar on a terminal, 1e6 tasks of 1 us", std::move(seeds), churn, 1);
-  compare(suite, terminal, "bar on a terminal, 200 starts of 1e6 x + 1", bench::numbers(million),
-          [](std::int64_t x) { return bench::next(x); }, 200);
+  compare(suite, terminal, "bar on a terminal, 20 starts of 1e7 x + 1", bench::numbers(10 * million),
+          [](std::int64_t x) { return bench::next(x); }, 20);
   return suite.run();
 }

@@ -30,6 +30,32 @@ using taskmgr::Options;
 using taskmgr::detail::Pool;
 using namespace std::chrono_literals;
 
+namespace {
+
+/// A crew in which there is nothing to do.
+class Idle : public taskmgr::detail::Crew {
+ public:
+  struct Setting {
+    Options options{};
+    taskmgr::detail::Hub::Observers observers{};
+    taskmgr::detail::Watchdog watchdog{};
+  };
+  Idle(Setting& on, std::size_t seats)
+      : Crew({.options = on.options,
+              .observers = on.observers,
+              .ticker = nullptr,
+              .watchdog = on.watchdog,
+              .stop = {},
+              .seats = seats,
+              .began = taskmgr::detail::Clock::now(),
+              .total = 0,
+              .duplicates = 0}) {}
+  std::size_t work(taskmgr::detail::Seat&) noexcept override { return 0; }
+  [[nodiscard]] bool has_work() const noexcept override { return false; }
+};
+
+}  // namespace
+
 // --- Pool
 
 TEST_CASE("a pool that was never used ends") {
@@ -59,6 +85,35 @@ TEST_CASE("jobs do not wait for each other") {
     all.wait();
   }
   CHECK(all.try_wait());
+}
+
+TEST_CASE("whoever is on the way is called once, however many runs come meanwhile") {
+  Idle::Setting setting;
+  Pool pool;
+  for (int round = 0; round < support::times(2000); ++round) {
+    Idle crew{setting, 2};
+    CHECK(pool.offer(crew, true));
+    CHECK(pool.call_for(crew, true));
+    pool.withdraw(crew);
+  }
+  CHECK(pool.threads() == 1);
+}
+
+TEST_CASE("a job for a run is posted as long as a seat is free, and else it is known whether anybody helps there") {
+  Idle::Setting setting;
+  Idle crew{setting, 2};
+  Pool pool;
+  std::latch ran{1};
+  CHECK(pool.post_for(crew, [&] { ran.count_down(); }) == Pool::Posted::yes);
+  ran.wait();
+  taskmgr::detail::Seat* const seats[] = {pool.seat_in(crew), pool.seat_in(crew)};
+  CHECK(pool.seat_in(crew) == nullptr);
+  CHECK(pool.post_for(crew, [] {}) == Pool::Posted::no);
+  crew.helpers = 1;
+  CHECK(pool.post_for(crew, [] {}) == Pool::Posted::helped_instead);
+  crew.helpers = 0;
+  for (taskmgr::detail::Seat* seat : seats) pool.leave(crew, *seat);
+  CHECK(pool.post_for(crew, [] {}) == Pool::Posted::yes);
 }
 
 TEST_CASE("a pool runs all jobs before it ends") {

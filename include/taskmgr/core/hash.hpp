@@ -315,5 +315,15 @@ std::uint64_t hash_of(const T& value) {
   }
 }
 
+/// The hash of a key for an index of the library's, which wants it mixed well: a user's own need not be.
+template <class T>
+struct KeyHash {
+  [[nodiscard]] std::size_t operator()(const T& key) const {
+    const std::size_t own = hash<T>{}(key);
+    if constexpr (hash_by<T>() == HashBy::specialisation) return static_cast<std::size_t>(mix(own));
+    else return own;
+  }
+};
+
 }  // namespace detail
 }  // namespace taskmgr

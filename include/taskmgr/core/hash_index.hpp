@@ -9,21 +9,41 @@
 #include <cstdint>
 #include <utility>
 
+#include "large.hpp"
 #include "list.hpp"
 
 namespace taskmgr::detail {
 
-/// Hashes of users may be poor: multiplied by 2^64 / golden ratio (Fibonacci hashing), and the 128 bits folded.
-[[nodiscard]] inline std::uint64_t scramble(std::size_t hash) noexcept {
-  __extension__ using Wide = unsigned __int128;
-  const Wide product = static_cast<Wide>(hash) * 0x9E3779B97F4A7C15U;
-  return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64U);
-}
+/// Four entries, compared at once and without a branch: what it takes to find a key is one wait for memory, and no guess of
+/// the processor's, which would often cost another.
+template <class Entry>
+struct alignas(4 * sizeof(Entry)) Group {
+  static constexpr std::size_t size = 4;
+  Entry entries[size];
 
-/// An open-addressing table with linear probing, of positions and a part of their hashes, at most two thirds full. It never
-/// looks at a key unless that part of its hash agrees.
+  /// A bit for each entry that equals `wanted` in the bits of `mask`.
+  [[nodiscard, gnu::always_inline]] unsigned matches(Entry wanted, Entry mask) const noexcept {
+#ifdef __SSE2__
+    if constexpr (sizeof(Entry) == sizeof(int)) {
+      using Ints [[gnu::vector_size(16)]] = int;
+      using Floats [[gnu::vector_size(16)]] = float;
+      Ints all;
+      __builtin_memcpy(&all, entries, sizeof all);
+      const Ints equal = (all & static_cast<int>(mask)) == static_cast<int>(wanted);
+      return static_cast<unsigned>(__builtin_ia32_movmskps(reinterpret_cast<Floats>(equal)));
+    }
+#endif
+    unsigned bits = 0;
+    for (std::size_t k = 0; k < size; ++k) bits |= static_cast<unsigned>((entries[k] & mask) == wanted) << k;
+    return bits;
+  }
+};
+
+/// An open-addressing table of positions and a part of their hashes, at most two thirds full. A key is in the group that its
+/// hash names, or, if that is full, in the next that is not. No key is looked at unless its part of the hash agrees. Hashes
+/// have to be mixed well, in all bits.
 ///
-/// An entry is position + 1 in the low bits, hash bits above; 0: empty. The place of an entry comes from the low bits of the
+/// An entry is position + 1 in the low bits, hash bits above; 0: empty. The group of an entry comes from the low bits of the
 /// hash, the part that it keeps from the high ones.
 template <class Entry, unsigned PositionBits>
 class HashTable {
@@ -32,77 +52,73 @@ class HashTable {
   static constexpr std::size_t most_positions = (std::size_t{1} << PositionBits) - 1;
 
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
-  [[nodiscard]] std::size_t capacity() const noexcept { return entries_ ? mask_ + 1 : 0; }
+  [[nodiscard]] std::size_t capacity() const noexcept { return groups_ ? (mask_ + 1) * Line::size : 0; }
 
+  /// Room for so many entries, a power of two, and for no fewer than a group has.
   void allocate(std::size_t capacity) {
-    entries_ = Array<Entry>(new Entry[capacity]());
-    mask_ = capacity - 1;
+    const std::size_t groups = capacity > Line::size ? capacity / Line::size : 1;
+    groups_ = Array<Line>(new (large) Line[groups]());
+    mask_ = groups - 1;
     size_ = 0;
   }
 
-  void prefetch(std::size_t hash) const noexcept { __builtin_prefetch(&entries_[scramble(hash) & mask_], 1); }
+  void prefetch(std::size_t hash) const noexcept { __builtin_prefetch(&groups_[hash & mask_], 1); }
 
   template <class Equals>
   [[nodiscard]] std::size_t find(std::size_t hash, const Equals& equals) const {
-    if (size_ == 0) return npos;
-    return entry_to_position(entries_[place_of(hash, equals)]);
+    return size_ == 0 ? npos : look_up(hash, equals, [](Entry&) {});
   }
 
   template <class Equals>
   std::size_t find_or_insert(std::size_t hash, std::size_t position, const Equals& equals) {
-    Entry& entry = entries_[place_of(hash, equals)];
-    if (entry != 0) return entry_to_position(entry);
-    entry = static_cast<Entry>(part_of(scramble(hash)) | (position + 1));
-    ++size_;
-    return npos;
+    return look_up(hash, equals, [&](Entry& empty) {
+      empty = part_of(hash) | static_cast<Entry>(position + 1);
+      ++size_;
+    });
   }
 
   template <class HashOf>
-  void erase(std::size_t hash, std::size_t position, const HashOf& hash_of) noexcept {
-    std::size_t gap = place_of(hash, [position](std::size_t other) { return other == position; });
-    // move up what would not be found across the gap (Knuth, TAOCP vol. 3, 6.4, algorithm R)
-    for (std::size_t place = (gap + 1) & mask_; entries_[place] != 0; place = (place + 1) & mask_) {
-      const std::size_t home = scramble(hash_of(entry_to_position(entries_[place]))) & mask_;
-      if (((place - home) & mask_) < ((place - gap) & mask_)) continue;
-      entries_[gap] = entries_[place];
-      gap = place;
-    }
-    entries_[gap] = 0;
-    --size_;
-  }
+  void erase(std::size_t hash, std::size_t position, const HashOf& hash_of) noexcept;
 
   /// Calls `visit(position)` for every key.
   template <class Visit>
   void for_each(const Visit& visit) const {
-    for (std::size_t place = 0; place < capacity(); ++place) {
-      if (entries_[place] != 0) visit(entry_to_position(entries_[place]));
+    for (std::size_t g = 0; g * Line::size < capacity(); ++g) {
+      for (const Entry entry : groups_[g].entries) {
+        if (entry != 0) visit(position_of(entry));
+      }
     }
   }
 
  private:
+  using Line = Group<Entry>;
   static constexpr Entry position_mask = static_cast<Entry>(most_positions);
+  static constexpr Entry all_bits = static_cast<Entry>(-1);
 
-  static std::size_t entry_to_position(Entry entry) noexcept {
-    return static_cast<std::size_t>(entry & position_mask) - 1;  // of an empty one: npos
-  }
-  static std::uint64_t part_of(std::uint64_t mixed) noexcept {
-    constexpr unsigned entry_bits = 8 * sizeof(Entry);
-    return mixed >> (64 - entry_bits) & ~std::uint64_t{position_mask};
+  static std::size_t position_of(Entry entry) noexcept { return static_cast<std::size_t>(entry & position_mask) - 1; }
+  static Entry part_of(std::uint64_t hash) noexcept {
+    return static_cast<Entry>(hash >> (64 - 8 * sizeof(Entry))) & static_cast<Entry>(~position_mask);
   }
 
-  /// Where the key is, or else the empty entry where it would be.
-  template <class Equals>
-  [[nodiscard]] std::size_t place_of(std::size_t hash, const Equals& equals) const {
-    const std::uint64_t mixed = scramble(hash);
-    const std::uint64_t part = part_of(mixed);
-    for (std::size_t place = mixed & mask_;; place = (place + 1) & mask_) {
-      const Entry entry = entries_[place];
-      if (entry == 0) return place;
-      if ((entry & ~std::uint64_t{position_mask}) == part && equals(entry_to_position(entry))) return place;
+  /// The position of the key; where there is none, `npos`, and `at_empty` is called with the entry where it would be.
+  template <class Equals, class AtEmpty>
+  [[nodiscard]] std::size_t look_up(std::size_t hash, const Equals& equals, const AtEmpty& at_empty) const {
+    const Entry part = part_of(hash);
+    for (std::size_t g = hash & mask_;; g = (g + 1) & mask_) {
+      Line& group = groups_[g];
+      for (unsigned hits = group.matches(part, static_cast<Entry>(~position_mask)); hits != 0; hits &= hits - 1) {
+        // a part of 0 matches what is empty as well, whose position is `npos`
+        const std::size_t position = position_of(group.entries[std::countr_zero(hits)]);
+        if (position != npos && equals(position)) return position;
+      }
+      if (const unsigned empty = group.matches(0, all_bits); empty != 0) {
+        at_empty(group.entries[std::countr_zero(empty)]);
+        return npos;
+      }
     }
   }
 
-  Array<Entry> entries_;
+  Array<Line> groups_;
   std::size_t mask_ = 0;
   std::size_t size_ = 0;
 };
@@ -113,9 +129,12 @@ class HashTable {
 /// Thread safety: as a container. Complexity: every operation O(1) expected.
 class HashIndex {
  public:
+  using Small = HashTable<std::uint32_t, 24>;
   static constexpr std::size_t npos = static_cast<std::size_t>(-1);
 
   [[nodiscard]] std::size_t size() const noexcept { return wide_ ? large_.size() : small_.size(); }
+  /// The table behind it, if it has the small entries and is not empty; else null.
+  [[nodiscard]] const Small* small() const noexcept { return small_.size() != 0 ? &small_ : nullptr; }
 
   /// The position of the key with this hash for which `equals(position)` holds, or `npos`.
   template <class Equals>
@@ -145,12 +164,45 @@ class HashIndex {
   void prefetch(std::size_t hash) const noexcept { wide_ ? large_.prefetch(hash) : small_.prefetch(hash); }
 
  private:
-  HashTable<std::uint32_t, 24> small_;
+  Small small_;
   HashTable<std::uint64_t, 40> large_;
   bool wide_ = false;
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
+
+template <class Entry, unsigned PositionBits>
+template <class HashOf>
+void HashTable<Entry, PositionBits>::erase(std::size_t hash, std::size_t position, const HashOf& hash_of) noexcept {
+  const auto is_full = [this](std::size_t g) { return groups_[g].matches(0, all_bits) == 0; };
+  const auto gap_in = [this](std::size_t g, auto&& wanted) -> Entry* {
+    for (Entry& entry : groups_[g].entries) {
+      if (entry != 0 && wanted(position_of(entry))) return &entry;
+    }
+    return nullptr;
+  };
+  std::size_t g = hash & mask_;
+  Entry* gap = nullptr;
+  for (;; g = (g + 1) & mask_) {
+    gap = gap_in(g, [position](std::size_t other) { return other == position; });
+    if (gap != nullptr) break;
+  }
+  // A full group sends searches on to the next: what came there for want of room moves up into the gap (after Knuth, TAOCP
+  // vol. 3, 6.4, algorithm R), and leaves another.
+  bool sends_on = is_full(g);
+  for (std::size_t next = (g + 1) & mask_; sends_on && next != g; next = (next + 1) & mask_) {
+    sends_on = is_full(next);
+    Entry* const stray = gap_in(next, [&](std::size_t other) {
+      const std::size_t home = hash_of(other) & mask_;
+      return ((next - home) & mask_) >= ((next - g) & mask_);
+    });
+    if (stray == nullptr) continue;
+    *std::exchange(gap, stray) = *stray;
+    g = next;
+  }
+  *gap = 0;
+  --size_;
+}
 
 template <class HashOf>
 void HashIndex::make_room(std::size_t keys, std::size_t positions, const HashOf& hash_of) {

@@ -22,6 +22,7 @@
 
 #include "hash.hpp"
 #include "hash_index.hpp"
+#include "large.hpp"
 #include "list.hpp"
 #include "outcome.hpp"
 
@@ -120,6 +121,19 @@ class Store {
   /// The slot that the map of `state` shows for a key, or `npos`. O(1) expected; O(size) for tasks without a hash.
   [[nodiscard]] std::size_t find(const Task& key, State state) const;
 
+  /// What finds every slot by its key, if there is such a thing and it is the small one; else null.
+  [[nodiscard]] const HashIndex::Small* shortcut() const noexcept {
+    const HashIndex::Small* const small = shared_ ? index_.small() : nullptr;
+    return small != nullptr && small->size() == size() ? small : nullptr;
+  }
+  /// By the shortcut: the slot for a key, or null.
+  [[nodiscard]] Slot<R>* find_by(const HashIndex::Small& shortcut, const Task& key)
+    requires Keyed<Task>
+  {
+    const std::size_t slot = shortcut.find(KeyHash<Task>{}(key), [&](std::size_t other) { return equals(other, key); });
+    return slot != npos ? &slots_[slot] : nullptr;
+  }
+
  private:
   // vector<bool> has no bools to refer to
   using TaskList = std::conditional_t<std::is_same_v<Task, bool>, std::deque<bool>, std::vector<Task>>;
@@ -211,7 +225,10 @@ std::exception_ptr Store<Task, R>::fill(Tasks&& tasks, bool share) {
 template <class Task, class R>
 void Store<Task, R>::make_room(std::size_t tasks) {
   constexpr std::size_t trusted = std::size_t{1} << 24U;  // a source may be large and yet have few distinct tasks
-  if constexpr (requires { tasks_.reserve(tasks); }) tasks_.reserve(shared_ ? std::min(tasks, trusted) : tasks);
+  if constexpr (requires { tasks_.reserve(tasks); }) {
+    tasks_.reserve(shared_ ? std::min(tasks, trusted) : tasks);
+    advise_large(tasks_.data(), tasks_.capacity() * sizeof(Task));
+  }
   if (shared_) index_.make_room(std::min(tasks, trusted), std::min(tasks, trusted), [](std::size_t) { return std::size_t{0}; });
 }
 
@@ -234,7 +251,7 @@ template <class Task, class R>
 std::exception_ptr Store<Task, R>::keep_distinct(std::size_t first, std::size_t last) noexcept {
   if constexpr (Keyed<Task>) {
     try {
-      const hash<Task> hash_of{};
+      const KeyHash<Task> hash_of{};
       index_.make_room(kept_ + (last - first), kept_ + (last - first), [&](std::size_t slot) { return hash_of(tasks_[slot]); });
       while (first < last) {
         const std::size_t count = std::min(ahead, last - first);
@@ -275,8 +292,8 @@ std::exception_ptr Store<Task, R>::keep_distinct(std::size_t first, std::size_t 
 
 template <class Task, class R>
 void Store<Task, R>::make_slots(bool measured) {
-  slots_ = Array<Slot<R>>(new Slot<R>[size()]);
-  if (measured) durations_ = Array<std::chrono::nanoseconds>(new std::chrono::nanoseconds[size()]());
+  slots_ = Array<Slot<R>>(new (large) Slot<R>[size()]);
+  if (measured) durations_ = Array<std::chrono::nanoseconds>(new (large) std::chrono::nanoseconds[size()]());
 }
 
 // Duplicate k stands at source index number_k; before it, number_k - k tasks were distinct. So the slot s has as many
@@ -312,7 +329,7 @@ auto Store<Task, R>::index_of(State state) const -> const KeyIndex& {
   if (keys.made.load(std::memory_order_relaxed)) return keys;
   HashIndex index;
   Array<bool> hidden;
-  const hash<Task> hash_of{};
+  const KeyHash<Task> hash_of{};
   std::size_t counted = 0;
   for (std::size_t slot = 0; slot < size(); ++slot) counted += slots_[slot].state() == state ? 1U : 0U;
   index.make_room(counted, size(), [](std::size_t) { return std::size_t{0}; });
@@ -334,7 +351,7 @@ template <class Task, class R>
 std::size_t Store<Task, R>::find(const Task& key, State state) const {
   if constexpr (Keyed<Task>) {
     const HashIndex& index = shared_ ? index_ : index_of(state).index;
-    const std::size_t slot = index.find(hash<Task>{}(key), [&](std::size_t other) { return other < size() && equals(other, key); });
+    const std::size_t slot = index.find(KeyHash<Task>{}(key), [&](std::size_t other) { return other < size() && equals(other, key); });
     return slot != npos && slots_[slot].state() == state ? slot : npos;
   } else {
     static_assert(Comparable<Task>, "taskmgr: the maps of a report find a task by ==, which this task type does not have");

@@ -72,7 +72,7 @@ struct ManagerState {
 
 /// Runs a batch whose source may have thrown, from its first event to its last; `thrown` is what is to be rethrown.
 template <class F, class Task, class R, class Sink>
-Report<Task, R> carry_out(Batch<F, Task, R, Sink>& batch, const std::shared_ptr<Store<Task, R>>& store,
+Report<Task, R> carry_out(Batch<F, Task, R, Sink>& batch, std::shared_ptr<Store<Task, R>> store,
                           const std::exception_ptr& source, std::exception_ptr& thrown) noexcept {
   if (source != nullptr) batch.thrown().keep(source);
   batch.open();
@@ -81,7 +81,7 @@ Report<Task, R> carry_out(Batch<F, Task, R, Sink>& batch, const std::shared_ptr<
   thrown = batch.thrown().take();
   const Progress sum = batch.progress();
   batch.remember(sum.elapsed);
-  Report<Task, R> report{store};
+  Report<Task, R> report{std::move(store)};
   report.total = sum.total;
   report.succeeded = sum.succeeded;
   report.failed = sum.failed;

@@ -280,13 +280,13 @@ auto TaskManager<F>::start(Tasks&& tasks, Sink&& sink, std::stop_token stop) con
 
   const auto began = detail::Clock::now();
   const detail::Running running{state_->runs};
-  const std::shared_ptr<detail::Store<Task, R>> store{new detail::Store<Task, R>};
+  auto store = std::make_shared<detail::Store<Task, R>>();
   const std::exception_ptr source =
       store->fill(std::forward<Tasks>(tasks), state_->options.duplicates == Duplicates::share);
   detail::Batch<F, Task, R, Callee> batch{state_->terms(*store, std::move(stop), began), state_->function, *store,
                                           state_->workshop, &sink};
   std::exception_ptr thrown;
-  Report<Task, R> report = detail::carry_out(batch, store, source, thrown);
+  Report<Task, R> report = detail::carry_out(batch, std::move(store), source, thrown);
   if (thrown != nullptr) std::rethrow_exception(thrown);
   return report;
 }

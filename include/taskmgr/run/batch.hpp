@@ -203,10 +203,11 @@ std::size_t Batch<F, Task, R, Sink>::work(Seat& seat) noexcept {
   Pace pace{this->options().chunk};
   std::size_t settled = 0;
   std::size_t since = 0;  // tasks since the clock was last read
-  Clock::time_point read = Clock::now();
+  const bool paced = size_ > this->seats().size();  // else each worker has one task: there is no pace to be learnt
+  Clock::time_point read = paced ? Clock::now() : Clock::time_point{};
   for (;;) {
     const bool ran = run_due(seat, settled);  // one between two spans: neither keeps the other from its turn
-    if (since >= pace.chunk() && next_.load(std::memory_order_relaxed) + 1 < size_) {
+    if (paced && since >= pace.chunk() && next_.load(std::memory_order_relaxed) + 1 < size_) {
       const Clock::time_point now = Clock::now();
       pace.measured(since, now - read);
       read = now;

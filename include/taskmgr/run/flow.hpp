@@ -304,7 +304,7 @@ void Flow<F, Task, R, Tasks>::pull_one() {
   taken_ = true;
   if constexpr (Keyed<Task>) {
     if (shares_duplicates_) {
-      const hash<Task> hash_of{};
+      const KeyHash<Task> hash_of{};
       passage.hash = hash_of(*passage.task);
       index_.make_room(widest_, widest_, [this](std::size_t other) { return at(other).hash; });
       const auto same = [&](std::size_t other) { return detail::equal(*at(other).task, *passage.task); };

@@ -21,9 +21,9 @@
 
 namespace taskmgr::detail {
 
-/// Threads are started when somebody needs one and none is idle, and joined by the destructor. An idle one looks around
-/// every millisecond for a short while after its last work, then sleeps until it is called: so a run of a few
-/// microseconds need not pay for a wake-up, and will all the same be helped should its tasks turn out long.
+/// Threads are started when somebody needs one and none is idle, and joined by the destructor. One of the idle looks around
+/// every few milliseconds for 20 ms after its last work, then sleeps, as the others do, until it is called: so a run of a
+/// few microseconds need not pay for a wake-up, and will all the same be helped should its tasks turn out long.
 ///
 /// Thread safety: any number of threads may call.
 class Pool {
@@ -76,10 +76,11 @@ class Pool {
   }
 
  private:
-  static constexpr std::chrono::milliseconds glance{1};
-  static constexpr int glances = 20;
+  static constexpr std::chrono::milliseconds glance{1};  // between the first four; twice as long between the next, and so on
+  static constexpr int glances = 10;
 
   bool bring_one() noexcept;  // with the lock held, as the next
+  bool bring_helper() noexcept;
   bool add_job(std::function<void()> job) noexcept;
   void serve() noexcept;
   void wait(std::unique_lock<std::mutex>& lock, int& patience);
@@ -97,6 +98,7 @@ class Pool {
   std::size_t idle_ = 0;
   std::size_t glancing_ = 0;  // of the idle, those that will look around by themselves
   std::size_t notified_ = 0;  // of the idle, those that were called and are not up yet
+  std::size_t arriving_ = 0;  // started and not here yet
   bool timekeeper_ = false;   // one of the idle waits for the next retry
   bool ending_ = false;
 };
@@ -122,11 +124,15 @@ inline bool Pool::bring_one() noexcept {
   try {
     threads_.reserve(threads_.size() + 1);
     threads_.push_back(start_thread([](void* self) { static_cast<Pool*>(self)->serve(); }, this));
+    ++arriving_;
     return true;
   } catch (...) {  // no more threads, or no memory: the run goes on with those it has
     return false;
   }
 }
+
+/// Who is on the way calls the others, and many runs in a row need no more threads than one.
+inline bool Pool::bring_helper() noexcept { return notified_ + arriving_ != 0 || bring_one(); }
 
 inline bool Pool::add_job(std::function<void()> job) noexcept {
   try {
@@ -157,13 +163,13 @@ inline bool Pool::offer(Crew& crew, bool call) noexcept {
   } catch (...) {
     return false;
   }
-  if (call || glancing_ == 0) bring_one();
+  if (call || glancing_ == 0) bring_helper();
   return true;
 }
 
 inline bool Pool::call_for(Crew& crew, bool call) noexcept {
   const std::scoped_lock lock(mutex_);
-  return !((call || glancing_ == 0) && crew.wants_help()) || bring_one();
+  return !((call || glancing_ == 0) && crew.wants_help()) || bring_helper();
 }
 
 inline bool Pool::has_seat(const Crew& crew) const {
@@ -233,7 +239,7 @@ inline Crew* Pool::in_need() const noexcept {
 inline void Pool::help(std::unique_lock<std::mutex>& lock, Crew& crew) noexcept {
   Seat& seat = crew.sit_down();
   ++crew.helpers;
-  if (in_need() != nullptr) bring_one();  // whoever called paid for one wake-up; the called call the others
+  if (in_need() != nullptr) bring_helper();  // whoever called paid for one wake-up; the called call the others
   lock.unlock();
   crew.help(seat);
   lock.lock();
@@ -244,12 +250,13 @@ inline void Pool::help(std::unique_lock<std::mutex>& lock, Crew& crew) noexcept 
 
 inline void Pool::serve() noexcept {
   std::unique_lock lock(mutex_);
+  --arriving_;
   int patience = glances;
   for (;;) {
     if (!jobs_.empty()) {
       const std::function<void()> job = std::move(jobs_[0]);
       jobs_.erase(jobs_.begin());
-      if (in_need() != nullptr) bring_one();  // who counted on this thread to look around is served by another
+      if (in_need() != nullptr) bring_helper();  // who counted on this thread to look around is served by another
       ++working_;
       lock.unlock();
       job();
@@ -275,10 +282,11 @@ inline void Pool::wait(std::unique_lock<std::mutex>& lock, int& patience) {
     if (crew->has_seat()) due = std::min(due, crew->next_due());  // else a worker there sees to it
   }
   ++idle_;
-  if (patience > 0) {
+  if (patience > 0 && glancing_ == 0) {  // one is enough
+    const auto pause = glance * (1 << (glances - patience) / 4);
     --patience;
     ++glancing_;
-    called_.wait_until(lock, std::min(due, Clock::now() + glance));
+    called_.wait_until(lock, std::min(due, Clock::now() + pause));
     --glancing_;
   } else if (due != RetryQueue::never && !timekeeper_) {
     timekeeper_ = true;
