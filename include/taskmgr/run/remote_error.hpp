@@ -26,6 +26,7 @@
 #include <taskmgr/core/aggregate.hpp>
 #include <taskmgr/core/error.hpp>
 #include <taskmgr/run/codec.hpp>
+#include <taskmgr/run/decode.hpp>
 #include <taskmgr/run/wire.hpp>
 
 namespace taskmgr::detail {
