@@ -78,10 +78,9 @@ template <class T>
 void decode_flat_range(Reader& reader, T& range, std::size_t size) {
   using Element = typename T::value_type;
   std::span<const std::byte> bytes = reader.take(size * sizeof(Element));
-  if constexpr (sizeof(Element) == 1) {
-    const auto* const first = reinterpret_cast<const unsigned char*>(bytes.data());
-    if constexpr (std::is_integral_v<Element>) range.insert(range.end(), first, first + size);
-    else range.insert(range.end(), reinterpret_cast<const Element*>(first), reinterpret_cast<const Element*>(first) + size);
+  if constexpr (is_one_of<Element, char, unsigned char, std::byte>) {  // which may lie anywhere
+    const auto* const first = reinterpret_cast<const Element*>(bytes.data());
+    range.insert(range.end(), first, first + size);
   } else {
     constexpr std::size_t most = sizeof(Element) > 4096 ? 1 : 4096 / sizeof(Element);
     alignas(Element) std::byte room[most * sizeof(Element)];
