@@ -30,7 +30,7 @@ class RandomValue {
               make<std::tuple_element_t<3, T>>(), make<std::tuple_element_t<4, T>>(), make<std::tuple_element_t<5, T>>(),
               make<std::tuple_element_t<6, T>>()};
     } else {
-      T value{};
+      T value = T();  // clang 14 crashes on `T value{}` for some
       fill(value);
       return value;
     }

@@ -187,7 +187,7 @@ T decode_array(Reader& reader, std::index_sequence<I...>) {
 template <class T>
 T decode_parts(Reader& reader) {
   if constexpr (is_filled<T>()) {
-    T result{};
+    T result = T();  // clang 14 crashes on `T result{}` for some
     if constexpr (shape_of<T>() == Shape::array) {
       for (auto& element : result) detail::decode_into(reader, element);
     } else {
