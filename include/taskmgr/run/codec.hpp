@@ -25,7 +25,7 @@ namespace taskmgr {
 /// | a pair, tuple, `std::array`, optional, variant, duration, time point | its parts |
 /// | a `std::unique_ptr` | nothing, or what it owns |
 /// | a `std::bitset`, a path | its bits, its text |
-/// | a container: what has `begin`, `end`, and `push_back`, `insert` or `insert_after` | its elements, inserted in order |
+/// | a container: has `begin`, `end`, and `push_back`, `insert` or `insert_after` | its elements, inserted in order |
 /// | an aggregate of at most 32 members (`detail::Aggregate` says which), C arrays among them | its members |
 ///
 /// Parts, elements and members by this template again; a type may contain itself in a container or a `unique_ptr`.
@@ -64,7 +64,8 @@ template <class T>
 struct Codec<T> {
   static_assert(!std::is_void_v<T>, "taskmgr::Codec: void has no value: send a std::monostate");
   static_assert(!std::is_function_v<T>, "taskmgr::Codec: a function cannot be sent to another process: send data");
-  static_assert(!std::is_array_v<T>, "taskmgr::Codec: a C array cannot be returned: send a std::array, or a struct with the array in it");
+  static_assert(!std::is_array_v<T>,
+                "taskmgr::Codec: a C array cannot be returned: send a std::array, or a struct with the array in it");
 };
 
 namespace detail {
@@ -86,22 +87,26 @@ template <class T>
 [[noreturn]] void blame() {
   constexpr Shape shape = shape_of<T>();
   static_assert(shape != Shape::pointer,
-                "taskmgr::Codec: a pointer means nothing in another process: send the value, or a std::unique_ptr that owns one object");
+                "taskmgr::Codec: a pointer means nothing in another process: send the value, or a std::unique_ptr "
+                "that owns one object");
   static_assert(shape != Shape::reference,
                 "taskmgr::Codec: a reference means nothing in another process: send a value");
   static_assert(shape != Shape::view,
-                "taskmgr::Codec: a view owns nothing that could be sent: send a container, a std::string for a std::string_view, "
-                "a std::vector for a std::span (a container that nothing can be inserted into needs a taskmgr::Codec of its own)");
+                "taskmgr::Codec: a view owns nothing that could be sent: send a container, a std::string for a "
+                "std::string_view, a std::vector for a std::span (a container that nothing can be inserted into needs "
+                "a taskmgr::Codec of its own)");
   static_assert(shape != Shape::function, "taskmgr::Codec: a function cannot be sent to another process: send data");
   static_assert(shape != Shape::half_own,
                 "taskmgr::Codec is specialised for this type, but has not both of "
                 "`static void encode(Writer&, const T&)` and `static T decode(Reader&)`");
   static_assert(shape != Shape::no_bytes, "taskmgr::as_bytes is for trivially copyable types");
   static_assert(shape != Shape::heir,
-                "taskmgr::Codec: a class that inherits from a container and has members besides needs a taskmgr::Codec of its own");
+                "taskmgr::Codec: a class that inherits from a container and has members besides needs a "
+                "taskmgr::Codec of its own");
   static_assert(shape != Shape::unknown,
-                "taskmgr::Codec does not know how to take this type apart: make it an aggregate (all members public, no "
-                "constructor, no base class), specialise taskmgr::Codec for it, or set taskmgr::as_bytes if its bytes are all of it");
+                "taskmgr::Codec does not know how to take this type apart: make it an aggregate (all members public, "
+                "no constructor, no base class), specialise taskmgr::Codec for it, or set taskmgr::as_bytes if its "
+                "bytes are all of it");
   if constexpr (shape < Shape::pointer) {
     static_assert(!all_have_codec<parts_of<T>, T> || can_rebuild<T>(),
                   "taskmgr::Codec cannot make a value of this type from its parts: these must be movable");

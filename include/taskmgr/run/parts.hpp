@@ -154,9 +154,10 @@ constexpr bool can_rebuild() {
   constexpr Shape shape = shape_of<T>();
   if constexpr (shape == Shape::product) return takes_parts<T, parts_of<T>>;
   else if constexpr (shape == Shape::array)
-    return is_filled<T>() || (std::tuple_size_v<T> <= max_braces && std::is_move_constructible_v<typename T::value_type>);
+    return is_filled<T>() || (std::tuple_size_v<T> <= max_braces && all_movable<parts_of<T>>);
   else if constexpr (shape == Shape::members) return is_filled<T>() || fits_braces<member_types<T>>;
-  else if constexpr (shape == Shape::optional || shape == Shape::variant || shape == Shape::map || shape == Shape::range)
+  else if constexpr (shape == Shape::optional || shape == Shape::variant || shape == Shape::map ||
+                     shape == Shape::range)
     return all_movable<parts_of<T>>;
   else return true;
 }

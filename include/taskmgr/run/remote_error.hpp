@@ -119,7 +119,8 @@ bool encode_one_of(Writer& writer, const std::exception& error, ErrorForm form, 
 
 /// Whether it is a stream's failure: of the class that libstdc++ throws itself, derived from the one that has a name.
 inline bool is_stream_failure(const std::exception& error) {
-  return typeid(error) == typeid(std::ios_base::failure) || std::string_view{typeid(error).name()} == "St13__ios_failure";
+  const std::type_info& type = typeid(error);
+  return type == typeid(std::ios_base::failure) || std::string_view{type.name()} == "St13__ios_failure";
 }
 
 inline bool encode_coded(Writer& writer, const std::system_error& error) {
@@ -179,7 +180,8 @@ inline void encode_error(Writer& writer, TaskError::Kind kind, const std::except
   }
   const Description description = detail::describe(exception);
   detail::encode_all(writer, ErrorForm::remote);
-  detail::encode_all(writer, description.type != nullptr ? detail::type_name(*description.type) : std::string{"unknown"});
+  detail::encode_all<std::string>(writer,
+                                  description.type != nullptr ? detail::type_name(*description.type) : "unknown");
   detail::encode_all(writer, description.message);
 }
 

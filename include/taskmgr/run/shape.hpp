@@ -20,22 +20,9 @@
 
 #include <taskmgr/core/aggregate.hpp>
 #include <taskmgr/core/equal.hpp>
+#include <taskmgr/run/wire.hpp>
 
-namespace taskmgr {
-
-class Writer;
-class Reader;
-template <class T>
-struct Codec;
-
-/// Whether a `T` crosses as its bytes, as they are: for a trivially copyable type that has no codec, and in which no
-/// address is.
-///
-///     template <> inline constexpr bool taskmgr::as_bytes<Pixel> = true;
-template <class T>
-inline constexpr bool as_bytes = false;
-
-namespace detail {
+namespace taskmgr::detail {
 
 /// How the values of a type are sent. From `pointer` on, they are not.
 enum class Shape {
@@ -129,11 +116,10 @@ inline constexpr bool is_owner<std::unique_ptr<T>> = true;
 // Containers.
 
 template <class T>
-concept Insertable = requires(T& range, typename T::value_type&& value) { range.push_back(std::move(value)); } ||
-                     requires(T& range, typename T::value_type&& value) { range.insert(range.end(), std::move(value)); } ||
-                     requires(T& range, typename T::value_type&& value) {
-                       range.insert_after(range.before_begin(), std::move(value));
-                     };
+concept Insertable =
+    requires(T& range, typename T::value_type&& value) { range.push_back(std::move(value)); } ||
+    requires(T& range, typename T::value_type&& value) { range.insert(range.end(), std::move(value)); } ||
+    requires(T& range, typename T::value_type&& value) { range.insert_after(range.before_begin(), std::move(value)); };
 
 template <class T, class Base>
 constexpr bool grows(void (Base::*)()) noexcept {
@@ -291,5 +277,4 @@ struct PartsOf<T, Shape::members> {
   using type = member_types<T>;
 };
 
-}  // namespace detail
-}  // namespace taskmgr
+}  // namespace taskmgr::detail

@@ -62,6 +62,17 @@ class ByteBuffer {
   std::size_t capacity_ = 0;
 };
 
+/// How values are written and read: see codec.hpp.
+template <class T>
+struct Codec;
+
+/// Whether a `T` crosses as its bytes, as they are: for a trivially copyable type that has no codec, and in which no
+/// address is.
+///
+///     template <> inline constexpr bool taskmgr::as_bytes<Pixel> = true;
+template <class T>
+inline constexpr bool as_bytes = false;
+
 /// How deep values may be nested in each other, in containers and owning pointers, to be written and to be read. One
 /// whose own members take more than 256 bytes counts as several levels, for it takes as much more of the stack.
 inline constexpr int max_nesting = 1024;
@@ -115,8 +126,8 @@ class Writer {
   detail::Nesting nesting_;
 };
 
-/// Reads what a `Writer` has written, and throws `CodecError` where it finds something else: it reads no byte beyond the
-/// end, and believes no number that it reads.
+/// Reads what a `Writer` has written, and throws `CodecError` where it finds something else: it reads no byte beyond
+/// the end, and believes no number that it reads.
 ///
 /// Thread safety: none.
 class Reader {
