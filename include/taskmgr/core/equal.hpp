@@ -17,7 +17,7 @@
 #include <utility>
 #include <variant>
 
-#include <taskmgr/core/aggregate.hpp>
+#include "aggregate.hpp"
 
 namespace taskmgr::detail {
 

@@ -17,8 +17,8 @@
 #include <variant>
 #include <vector>
 
-#include <taskmgr/core/aggregate.hpp>
-#include <taskmgr/core/equal.hpp>
+#include "aggregate.hpp"
+#include "equal.hpp"
 
 namespace taskmgr {
 

@@ -6,11 +6,11 @@
 
 #include <type_traits>
 
-#include <taskmgr/run/decode.hpp>
-#include <taskmgr/run/encode.hpp>
-#include <taskmgr/run/parts.hpp>
-#include <taskmgr/run/shape.hpp>
-#include <taskmgr/run/wire.hpp>
+#include "decode.hpp"
+#include "encode.hpp"
+#include "parts.hpp"
+#include "shape.hpp"
+#include "wire.hpp"
 
 namespace taskmgr {
 

@@ -19,10 +19,10 @@
 #include <utility>
 #include <variant>
 
-#include <taskmgr/core/aggregate.hpp>
-#include <taskmgr/run/parts.hpp>
-#include <taskmgr/run/shape.hpp>
-#include <taskmgr/run/wire.hpp>
+#include "../core/aggregate.hpp"
+#include "parts.hpp"
+#include "shape.hpp"
+#include "wire.hpp"
 
 namespace taskmgr::detail {
 

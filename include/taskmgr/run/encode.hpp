@@ -12,10 +12,10 @@
 #include <type_traits>
 #include <variant>
 
-#include <taskmgr/core/aggregate.hpp>
-#include <taskmgr/run/parts.hpp>
-#include <taskmgr/run/shape.hpp>
-#include <taskmgr/run/wire.hpp>
+#include "../core/aggregate.hpp"
+#include "parts.hpp"
+#include "shape.hpp"
+#include "wire.hpp"
 
 namespace taskmgr::detail {
 

@@ -9,8 +9,8 @@
 #include <type_traits>
 #include <utility>
 
-#include <taskmgr/core/aggregate.hpp>
-#include <taskmgr/run/shape.hpp>
+#include "../core/aggregate.hpp"
+#include "shape.hpp"
 
 namespace taskmgr::detail {
 

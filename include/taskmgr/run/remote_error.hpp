@@ -23,11 +23,11 @@
 #include <utility>
 #include <variant>
 
-#include <taskmgr/core/aggregate.hpp>
-#include <taskmgr/core/error.hpp>
-#include <taskmgr/run/codec.hpp>
-#include <taskmgr/run/decode.hpp>
-#include <taskmgr/run/wire.hpp>
+#include "../core/aggregate.hpp"
+#include "../core/error.hpp"
+#include "codec.hpp"
+#include "decode.hpp"
+#include "wire.hpp"
 
 namespace taskmgr::detail {
 

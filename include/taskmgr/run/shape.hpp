@@ -18,9 +18,9 @@
 #include <utility>
 #include <variant>
 
-#include <taskmgr/core/aggregate.hpp>
-#include <taskmgr/core/equal.hpp>
-#include <taskmgr/run/wire.hpp>
+#include "../core/aggregate.hpp"
+#include "../core/equal.hpp"
+#include "wire.hpp"
 
 namespace taskmgr::detail {
 

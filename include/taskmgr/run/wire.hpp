@@ -17,7 +17,7 @@
 #include <type_traits>
 #include <utility>
 
-#include <taskmgr/core/error.hpp>
+#include "../core/error.hpp"
 
 namespace taskmgr {
 
