@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -24,45 +25,51 @@ void must(bool so, const char* what) {
   if (!so) FAIL(what);
 }
 
-/// Keys at positions, an index of them, and the map that it should agree with.
+/// Keys at positions from `first` on, an index of them, and the map that it should agree with.
 class Indexed {
  public:
-  explicit Indexed(Hash hash, std::size_t positions) : hash_(std::move(hash)), keys_(positions), used_(positions) {}
+  explicit Indexed(Hash hash, std::size_t positions, std::size_t first)
+      : hash_(std::move(hash)), first_(first), keys_(positions), used_(positions) {}
 
   void insert(std::uint64_t key, std::size_t position) {
-    index_.make_room(index_.size() + 1, keys_.size(), [&](std::size_t at) { return hash_(keys_[at]); });
-    const std::size_t found = index_.find_or_insert(hash_(key), position, [&](std::size_t at) { return same(at, key); });
+    positions_ = std::max(positions_, first_ + position + 1);
+    index_.make_room(index_.size() + 1, positions_, [&](std::size_t at) { return hash_at(at); });
+    const std::size_t found =
+        index_.find_or_insert(hash_(key), first_ + position, [&](std::size_t at) { return same(at, key); });
     const auto [entry, is_new] = model_.try_emplace(key, position);
     if (is_new) {
       must(found == HashIndex::npos, "a new key is not in");
       keys_[position] = key;
       used_[position] = true;
     } else {
-      must(found == entry->second, "a key that is in is found at its position");
+      must(found == first_ + entry->second, "a key that is in is found at its position");
     }
   }
   void erase(std::uint64_t key) {
     const auto entry = model_.find(key);
     if (entry == model_.end()) return;
-    index_.erase(hash_(key), entry->second, [&](std::size_t at) { return hash_(keys_[at]); });
+    index_.erase(hash_(key), first_ + entry->second, [&](std::size_t at) { return hash_at(at); });
     used_[entry->second] = false;
     model_.erase(entry);
   }
   void look_up(std::uint64_t key) {
     const auto entry = model_.find(key);
     const std::size_t found = index_.find(hash_(key), [&](std::size_t at) { return same(at, key); });
-    must(found == (entry == model_.end() ? HashIndex::npos : entry->second), "a key is found where it is");
+    must(found == (entry == model_.end() ? HashIndex::npos : first_ + entry->second), "a key is found where it is");
     must(index_.size() == model_.size(), "the size is the number of keys");
   }
   [[nodiscard]] bool is_free(std::size_t position) const { return !used_[position]; }
 
  private:
   bool same(std::size_t at, std::uint64_t key) const {
-    must(at < keys_.size() && used_[at], "only keys that are in are compared");
-    return keys_[at] == key;
+    must(at >= first_ && at - first_ < keys_.size() && used_[at - first_], "only keys that are in are compared");
+    return keys_[at - first_] == key;
   }
+  [[nodiscard]] std::size_t hash_at(std::size_t at) const { return hash_(keys_[at - first_]); }
 
   Hash hash_;
+  std::size_t first_;
+  std::size_t positions_ = 0;
   std::vector<std::uint64_t> keys_;
   std::vector<bool> used_;
   std::unordered_map<std::uint64_t, std::size_t> model_;
@@ -88,11 +95,14 @@ TEST_CASE("an index does as a map does, however keys come and go, and whatever t
   support::Random random;
   for (const auto& named : hashes()) {
     CAPTURE(named.first);
-    for (int round = 0; round < 6; ++round) {
+    for (int round = 0; round < 9; ++round) {
+      // positions that fit into a small entry, such as do not, and such as come to be too large on the way
+      constexpr std::size_t border = std::size_t{1} << 24U;
+      const std::size_t first = round % 3 == 0 ? 0 : round % 3 == 1 ? 3 * border : border - 60;
       const std::size_t positions = 40 + random.below(200);
       const std::size_t keys = 1 + random.below(2 * positions);
       const std::size_t inserts = 1 + random.below(9);  // of ten: the index fills, or stays almost empty
-      Indexed indexed{named.second, positions};
+      Indexed indexed{named.second, positions, first};
       for (int step = 0; step < 3'000; ++step) {
         const std::uint64_t key = random.below(keys);
         if (random.below(10) >= inserts) {
