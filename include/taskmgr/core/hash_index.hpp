@@ -129,12 +129,9 @@ class HashTable {
 /// Thread safety: as a container. Complexity: every operation O(1) expected.
 class HashIndex {
  public:
-  using Small = HashTable<std::uint32_t, 24>;
   static constexpr std::size_t npos = static_cast<std::size_t>(-1);
 
   [[nodiscard]] std::size_t size() const noexcept { return wide_ ? large_.size() : small_.size(); }
-  /// The table behind it, if it has the small entries and is not empty; else null.
-  [[nodiscard]] const Small* small() const noexcept { return small_.size() != 0 ? &small_ : nullptr; }
 
   /// The position of the key with this hash for which `equals(position)` holds, or `npos`.
   template <class Equals>
@@ -164,7 +161,7 @@ class HashIndex {
   void prefetch(std::size_t hash) const noexcept { wide_ ? large_.prefetch(hash) : small_.prefetch(hash); }
 
  private:
-  Small small_;
+  HashTable<std::uint32_t, 24> small_;
   HashTable<std::uint64_t, 40> large_;
   bool wide_ = false;
 };

@@ -44,11 +44,8 @@ struct ShowEntry {
     return slot;
   }
   [[nodiscard]] Value& value(std::size_t slot) const {
-    return value_in(store->slot(slot));
-  }
-  [[nodiscard]] Value& value_in(Slot<R>& slot) const {
-    if constexpr (of_errors) return store->errors()[slot.error()];
-    else return slot.value();
+    if constexpr (of_errors) return store->errors()[store->slot(slot).error()];
+    else return store->slot(slot).value();
   }
   [[nodiscard]] value_type operator()(std::size_t slot) const { return {store->task(slot), value(slot)}; }
 };
@@ -147,9 +144,7 @@ class TaskMap : detail::StoreView<Task, R> {
   using const_iterator = iterator;
 
   TaskMap(std::shared_ptr<detail::Store<Task, R>> owner, detail::Store<Task, R>* store, std::size_t counted) noexcept
-      : detail::StoreView<Task, R>(std::move(owner), store),
-        counted_(counted),
-        shortcut_(counted == store->size() ? store->shortcut() : nullptr) {}
+      : detail::StoreView<Task, R>(std::move(owner), store), counted_(counted) {}
 
   /// Throws `std::out_of_range` where there is no such key. O(1) expected; O(size) for tasks without a hash.
   [[nodiscard]] Value& at(const Task& task) const;
@@ -170,7 +165,6 @@ class TaskMap : detail::StoreView<Task, R> {
 
  private:
   using Show = detail::ShowEntry<Task, R, Value, state>;
-  [[nodiscard, gnu::noinline]] Value& at_length(const Task& task) const;
   [[nodiscard]] Show show() const noexcept { return {this->store_}; }
   [[nodiscard]] std::size_t position(const Task& task) const {
     const std::size_t slot = this->store_->find(task, Show::state);
@@ -178,7 +172,6 @@ class TaskMap : detail::StoreView<Task, R> {
   }
 
   std::size_t counted_;
-  const detail::HashIndex::Small* shortcut_;  // where all slots are in this map; else null
 };
 
 /// The tasks of a report that ended in one state, in source order: a range to start again.
@@ -329,16 +322,6 @@ struct ReportAccess {
 
 template <class Task, class R, class Value, State state>
 Value& TaskMap<Task, R, Value, state>::at(const Task& task) const {
-  if constexpr (detail::Keyed<Task>) {
-    if (shortcut_ != nullptr) {
-      if (detail::Slot<R>* const slot = this->store_->find_by(*shortcut_, task)) return show().value_in(*slot);
-    }
-  }
-  return at_length(task);
-}
-
-template <class Task, class R, class Value, State state>
-Value& TaskMap<Task, R, Value, state>::at_length(const Task& task) const {
   const std::size_t slot = this->store_->find(task, Show::state);
   if (slot == detail::HashIndex::npos) {
     throw std::out_of_range(Show::of_errors ? "taskmgr: error_map().at(): no such task failed"

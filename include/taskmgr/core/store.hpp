@@ -121,19 +121,6 @@ class Store {
   /// The slot that the map of `state` shows for a key, or `npos`. O(1) expected; O(size) for tasks without a hash.
   [[nodiscard]] std::size_t find(const Task& key, State state) const;
 
-  /// What finds every slot by its key, if there is such a thing and it is the small one; else null.
-  [[nodiscard]] const HashIndex::Small* shortcut() const noexcept {
-    const HashIndex::Small* const small = shared_ ? index_.small() : nullptr;
-    return small != nullptr && small->size() == size() ? small : nullptr;
-  }
-  /// By the shortcut: the slot for a key, or null.
-  [[nodiscard]] Slot<R>* find_by(const HashIndex::Small& shortcut, const Task& key)
-    requires Keyed<Task>
-  {
-    const std::size_t slot = shortcut.find(KeyHash<Task>{}(key), [&](std::size_t other) { return equals(other, key); });
-    return slot != npos ? &slots_[slot] : nullptr;
-  }
-
  private:
   // vector<bool> has no bools to refer to
   using TaskList = std::conditional_t<std::is_same_v<Task, bool>, std::deque<bool>, std::vector<Task>>;
