@@ -27,7 +27,7 @@ using taskmgr::Context;
 using taskmgr::Duplicates;
 using taskmgr::Mode;
 using taskmgr::Options;
-using taskmgr::detail::Pool;
+using taskmgr::detail::Job, taskmgr::detail::job_for, taskmgr::detail::Pool;
 using namespace std::chrono_literals;
 
 namespace {
@@ -54,6 +54,16 @@ class Idle : public taskmgr::detail::Crew {
   [[nodiscard]] bool has_work() const noexcept override { return false; }
 };
 
+/// The job of one call of a function that is kept until then.
+template <class Function>
+Job once(Function function) {
+  return {[](void* kept) -> void* {
+            (*std::unique_ptr<Function>(static_cast<Function*>(kept)))();
+            return nullptr;
+          },
+          new Function(std::move(function))};
+}
+
 }  // namespace
 
 // --- Pool
@@ -67,10 +77,10 @@ TEST_CASE("a job runs on another thread") {
   std::latch ran{1};
   std::thread::id on;
   Pool pool;
-  REQUIRE(pool.post([&] {
+  REQUIRE(pool.post(once([&] {
     on = std::this_thread::get_id();
     ran.count_down();
-  }));
+  })));
   ran.wait();
   CHECK(on != std::this_thread::get_id());
   CHECK(pool.threads() == 1);
@@ -81,7 +91,7 @@ TEST_CASE("jobs do not wait for each other") {
   std::latch all{jobs};
   {
     Pool pool;
-    for (int k = 0; k < jobs; ++k) REQUIRE(pool.post([&] { all.arrive_and_wait(); }));
+    for (int k = 0; k < jobs; ++k) REQUIRE(pool.post(once([&] { all.arrive_and_wait(); })));
     all.wait();
   }
   CHECK(all.try_wait());
@@ -104,16 +114,18 @@ TEST_CASE("a job for a run is posted as long as a seat is free, and else it is k
   Idle crew{setting, 2};
   Pool pool;
   std::latch ran{1};
-  CHECK(pool.post_for(crew, [&] { ran.count_down(); }) == Pool::Posted::yes);
+  auto count_down = [&] { ran.count_down(); };
+  auto nothing = [] {};
+  CHECK(pool.post_for(crew, job_for(count_down)) == Pool::Posted::yes);
   ran.wait();
   taskmgr::detail::Seat* const seats[] = {pool.seat_in(crew), pool.seat_in(crew)};
   CHECK(pool.seat_in(crew) == nullptr);
-  CHECK(pool.post_for(crew, [] {}) == Pool::Posted::no);
+  CHECK(pool.post_for(crew, job_for(nothing)) == Pool::Posted::no);
   crew.helpers = 1;
-  CHECK(pool.post_for(crew, [] {}) == Pool::Posted::helped_instead);
+  CHECK(pool.post_for(crew, job_for(nothing)) == Pool::Posted::helped_instead);
   crew.helpers = 0;
   for (taskmgr::detail::Seat* seat : seats) pool.leave(crew, *seat);
-  CHECK(pool.post_for(crew, [] {}) == Pool::Posted::yes);
+  CHECK(pool.post_for(crew, job_for(nothing)) == Pool::Posted::yes);
 }
 
 TEST_CASE("a pool runs all jobs before it ends") {
@@ -121,7 +133,7 @@ TEST_CASE("a pool runs all jobs before it ends") {
     std::atomic<int> ran{0};
     {
       Pool pool;
-      for (int k = 0; k < 4; ++k) REQUIRE(pool.post([&] { ++ran; }));
+      for (int k = 0; k < 4; ++k) REQUIRE(pool.post(once([&] { ++ran; })));
     }
     CHECK(ran == 4);
   }
@@ -134,12 +146,12 @@ TEST_CASE("a job may post jobs, also while the pool ends") {
       ++ran;
       if (depth == 0) return;
       for (int k = 0; k < 2; ++k) {
-        if (!pool.post([&, depth] { work(pool, depth - 1); })) ran += 1000;
+        if (!pool.post(once([&, depth] { work(pool, depth - 1); }))) ran += 1000;
       }
     };
     {
       Pool pool;
-      REQUIRE(pool.post([&] { work(pool, 3); }));
+      REQUIRE(pool.post(once([&] { work(pool, 3); })));
       if (round % 2 == 0) std::this_thread::yield();
     }
     CHECK(ran == 15);
@@ -154,7 +166,7 @@ TEST_CASE("many threads post to one pool") {
       std::vector<std::jthread> threads;
       for (int k = 0; k < 8; ++k) {
         threads.emplace_back([&] {
-          for (int job = 0; job < support::times(300); ++job) static_cast<void>(pool.post([&] { ++ran; }));
+          for (int job = 0; job < support::times(300); ++job) static_cast<void>(pool.post(once([&] { ++ran; })));
         });
       }
     }

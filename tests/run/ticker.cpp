@@ -10,7 +10,6 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
-#include <functional>
 #include <future>
 #include <iostream>
 #include <memory>
@@ -20,7 +19,7 @@
 #include <utility>
 #include <vector>
 
-using taskmgr::detail::Ticker;
+using taskmgr::detail::Job, taskmgr::detail::job_for, taskmgr::detail::job_of, taskmgr::detail::Ticker;
 using namespace std::chrono_literals;
 
 namespace {
@@ -28,14 +27,7 @@ namespace {
 /// Counts calls, and lets a test wait for the next ones.
 class Counter {
  public:
-  std::function<void()> tick() {
-    return [this] {
-      const std::scoped_lock lock(mutex_);
-      at_.push_back(Ticker::Clock::now());
-      thread_ = std::this_thread::get_id();
-      changed_.notify_all();
-    };
-  }
+  Job tick() { return job_of<&Counter::note>(*this); }
   void wait_for(std::size_t count) {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return at_.size() >= count; });
@@ -54,6 +46,13 @@ class Counter {
   }
 
  private:
+  void note() {
+    const std::scoped_lock lock(mutex_);
+    at_.push_back(Ticker::Clock::now());
+    thread_ = std::this_thread::get_id();
+    changed_.notify_all();
+  }
+
   std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<Ticker::Clock::time_point> at_;
@@ -92,15 +91,13 @@ TEST_CASE("all ticks come from one thread, which is none of the callers'") {
   CHECK(one.thread() != std::this_thread::get_id());
 }
 
-TEST_CASE("after a registration has ended its function is not called and not kept") {
+TEST_CASE("after a registration has ended its job is not done") {
   Ticker ticker{1ms};
   Counter ended, other;
-  auto owned = std::make_shared<int>(1);
   {
-    const auto registration = ticker.add([tick = ended.tick(), owned] { tick(); });
+    const auto registration = ticker.add(ended.tick());
     ended.wait_for(1);
   }
-  CHECK(owned.use_count() == 1);
   const std::size_t calls = ended.count();
   const auto registration = ticker.add(other.tick());
   other.wait_for(5);
@@ -113,11 +110,12 @@ TEST_CASE("the end of a registration waits for its call that is under way, even 
   std::promise<void> inside;
   std::atomic<bool> returned{false};
   std::unique_lock held(of_observer);
-  std::optional<Ticker::Registration> registration{ticker.add([&, first = true]() mutable {
+  auto tick = [&, first = true]() mutable {
     if (std::exchange(first, false)) inside.set_value();
     const std::scoped_lock lock(of_observer);
     returned = true;
-  })};
+  };
+  std::optional<Ticker::Registration> registration{ticker.add(job_for(tick))};
   inside.get_future().wait();
   std::thread ender{[&] {
     registration.reset();
@@ -132,11 +130,12 @@ TEST_CASE("one registration's end does not wait for another's call") {
   Ticker ticker{1ms};
   std::promise<void> inside;
   std::promise<void> release;
-  const auto slow = ticker.add([&, first = true]() mutable {
+  auto wait_once = [&, first = true]() mutable {
     if (!std::exchange(first, false)) return;
     inside.set_value();
     release.get_future().wait();
-  });
+  };
+  const auto slow = ticker.add(job_for(wait_once));
   Counter counter;
   std::optional<Ticker::Registration> other{ticker.add(counter.tick())};
   inside.get_future().wait();
@@ -149,19 +148,17 @@ TEST_CASE("a tick may end its own registration, and give up the last owner of th
   std::optional<Ticker::Registration> registration;
   std::promise<void> stored;
   std::promise<void> ended;
-  auto alive = std::make_shared<int>(1);
-  const std::weak_ptr<int> watch = alive;
-  registration.emplace(ticker->add([&, alive = std::move(alive), ready = stored.get_future().share()] {
+  auto end_all = [&, ready = stored.get_future().share()] {
     ready.wait();
     registration.reset();
     ticker.reset();
     ended.set_value();
-  }));
+  };
+  registration.emplace(ticker->add(job_for(end_all)));
   const std::weak_ptr<Ticker> gone = ticker;
   stored.set_value();
   ended.get_future().wait();
   CHECK(gone.expired());
-  while (!watch.expired()) std::this_thread::yield();  // the function goes once its call has returned
 }
 
 TEST_CASE("a registration may outlive its ticker") {
@@ -215,12 +212,13 @@ TEST_CASE("there is one ticker for the process, as long as somebody keeps it") {
 TEST_CASE("no signal of the host is handled on the ticker's thread") {
   Ticker ticker{1ms};
   std::promise<sigset_t> mask;
-  const auto registration = ticker.add([&, first = true]() mutable {
+  auto look = [&, first = true]() mutable {
     if (!std::exchange(first, false)) return;
     sigset_t blocked;
     pthread_sigmask(SIG_BLOCK, nullptr, &blocked);
     mask.set_value(blocked);
-  });
+  };
+  const auto registration = ticker.add(job_for(look));
   const sigset_t blocked = mask.get_future().get();
   for (const int signal : {SIGINT, SIGTERM, SIGWINCH, SIGCHLD, SIGALRM}) CHECK(sigismember(&blocked, signal) == 1);
   CHECK(sigismember(&blocked, SIGSEGV) == 0);
@@ -238,10 +236,11 @@ TEST_CASE("many threads register and end at once") {
       for (int i = 0; i < 200; ++i) {
         std::atomic<bool> over{false};
         {
-          const auto registration = ticker.add([&] {
+          auto tick = [&] {
             CHECK_FALSE(over);
             ++ticks;
-          });
+          };
+          const auto registration = ticker.add(job_for(tick));
           if (i % 20 == 0) {
             const int before = ticks;
             while (ticks == before) std::this_thread::yield();

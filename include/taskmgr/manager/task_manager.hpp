@@ -126,7 +126,7 @@ class TaskManager {
   template <class Tasks>
   auto check() const;
 
-  std::unique_ptr<detail::ManagerState<F>> state_;
+  detail::Owner<detail::ManagerState<F>> state_;
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -238,7 +238,7 @@ template <class F>
 TaskManager<F>::TaskManager(F function, Options options) {
   detail::validate(options);
   static_cast<void>(detail::unrecorded_error());  // made while there is memory
-  state_ = std::make_unique<detail::ManagerState<F>>(std::move(function), std::move(options));
+  state_ = detail::Owner{new detail::ManagerState<F>(std::move(function), std::move(options))};
   state_->workers = detail::worker_count(state_->options);
   if (state_->options.show_progress) observe(std::shared_ptr<Observer>(new ProgressBar));
 }
@@ -299,14 +299,15 @@ auto TaskManager<F>::launch(Tasks&& tasks, Sink&& sink, std::stop_token stop) co
   using Task = std::ranges::range_value_t<Tasks>;
   using R = detail::ResultOf<F, Task>;
   using Callee = std::decay_t<Sink>;
+  using Launched = detail::Launched<F, Task, R, Callee>;
   detail::require_sink<Callee, Task, R>();
 
   const auto began = detail::Clock::now();
   auto store = std::make_shared<detail::Store<Task, R>>();
   std::exception_ptr source = store->fill(std::forward<Tasks>(tasks), state_->options.duplicates == Duplicates::share);
-  auto run = std::make_unique<detail::Launched<F, Task, R, Callee>>(
+  auto run = std::make_unique<Launched>(
       *state_, std::move(store), std::move(source), std::forward<Sink>(sink), std::move(stop), began);
-  if (!state_->workshop.pool.post([launched = run.get()] { launched->drive(); })) run->drive();
+  if (!state_->workshop.pool.post(detail::job_of<&Launched::drive>(*run))) run->drive();
   return Run<Task, R>{std::move(run)};
 }
 

@@ -161,7 +161,7 @@ void Batch<F, Task, R, Sink>::hand_over() noexcept {
     std::mutex mutex;
     std::condition_variable changed;
     bool done = false;
-    const auto from_another_seat = [&] {
+    auto from_another_seat = [&] {
       if (Seat* other = pool.seat_in(*this)) {
         drive_from(*other);
         pool.leave(*this, *other);
@@ -170,7 +170,7 @@ void Batch<F, Task, R, Sink>::hand_over() noexcept {
       done = true;
       changed.notify_one();  // with the lock held: the one who waits ends this object's life
     };
-    switch (pool.post_for(*this, std::ref(from_another_seat))) {
+    switch (pool.post_for(*this, job_for(from_another_seat))) {
       case Pool::Posted::yes: {
         std::unique_lock lock(mutex);
         while (!done) changed.wait(lock);

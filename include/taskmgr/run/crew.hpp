@@ -219,6 +219,7 @@ class Crew : public Ear {
  private:
   enum class Stop : int { no, halted, cancelled };
   void stop(Stop how) noexcept;
+  void tick() noexcept { hub_.tick(progress(), thrown_); }
   [[nodiscard]] Event event(EventKind kind) const noexcept;
   [[nodiscard]] Event event_of(const Context& from, EventKind kind) const noexcept;
   [[nodiscard]] double uniform() noexcept;
@@ -304,7 +305,7 @@ inline void Crew::open() noexcept {
   }
   if (ticker_ == nullptr) return;
   try {
-    ticking_ = ticker_->add([this] { hub_.tick(progress(), thrown_); });
+    ticking_ = ticker_->add(job_of<&Crew::tick>(*this));
   } catch (...) {
     thrown_.keep(std::current_exception());  // no memory for ticks
   }

@@ -9,15 +9,13 @@
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <mutex>
 #include <system_error>
-#include <thread>
 #include <utility>
 
 #include "../core/list.hpp"
 #include "crew.hpp"
-#include "start_thread.hpp"
+#include "job.hpp"
 
 namespace taskmgr::detail {
 
@@ -35,11 +33,11 @@ class Pool {
   ~Pool();
 
   /// Runs `job` on a thread of its own: false if there is none, nor can one be started.
-  [[nodiscard]] bool post(std::function<void()> job) noexcept;
+  [[nodiscard]] bool post(Job job) noexcept;
 
   /// The same, for a job that needs a seat of this run; looks at all of it at once, so that nobody leaves in between.
   enum class Posted { yes, helped_instead, no };
-  [[nodiscard]] Posted post_for(const Crew& crew, std::function<void()> job) noexcept;
+  [[nodiscard]] Posted post_for(const Crew& crew, Job job) noexcept;
 
   /// From now on threads may help this run. With `call`, one is called at once; else only if none would come by itself.
   /// False if there is no memory to know of it.
@@ -81,7 +79,7 @@ class Pool {
 
   bool bring_one() noexcept;  // with the lock held, as the next
   bool bring_helper() noexcept;
-  bool add_job(std::function<void()> job) noexcept;
+  bool add_job(Job job) noexcept;
   void serve() noexcept;
   void wait(std::unique_lock<std::mutex>& lock, int& patience);
   Crew* in_need() const noexcept;
@@ -91,8 +89,8 @@ class Pool {
   mutable std::mutex mutex_;
   std::condition_variable called_;
   std::condition_variable left_;
-  List<std::thread> threads_;
-  List<std::function<void()>> jobs_;
+  List<Thread> threads_;
+  List<Job> jobs_;
   List<Crew*> crews_;
   std::size_t working_ = 0;   // threads in a job or a run
   std::size_t idle_ = 0;
@@ -112,7 +110,7 @@ inline Pool::~Pool() {
     ending_ = true;
   }
   called_.notify_all();
-  for (std::thread& thread : threads_) thread.join();
+  for (Thread& thread : threads_) thread.join();
 }
 
 inline bool Pool::bring_one() noexcept {
@@ -123,7 +121,7 @@ inline bool Pool::bring_one() noexcept {
   }
   try {
     threads_.reserve(threads_.size() + 1);
-    threads_.push_back(start_thread([](void* self) { static_cast<Pool*>(self)->serve(); }, this));
+    threads_.push_back(Thread{job_of<&Pool::serve>(*this)});
     ++arriving_;
     return true;
   } catch (...) {  // no more threads, or no memory: the run goes on with those it has
@@ -134,9 +132,9 @@ inline bool Pool::bring_one() noexcept {
 /// Who is on the way calls the others, and many runs in a row need no more threads than one.
 inline bool Pool::bring_helper() noexcept { return notified_ + arriving_ != 0 || bring_one(); }
 
-inline bool Pool::add_job(std::function<void()> job) noexcept {
+inline bool Pool::add_job(Job job) noexcept {
   try {
-    jobs_.push_back(std::move(job));
+    jobs_.push_back(job);
   } catch (...) {
     return false;
   }
@@ -145,14 +143,14 @@ inline bool Pool::add_job(std::function<void()> job) noexcept {
   return false;
 }
 
-inline bool Pool::post(std::function<void()> job) noexcept {
+inline bool Pool::post(Job job) noexcept {
   const std::scoped_lock lock(mutex_);
-  return add_job(std::move(job));
+  return add_job(job);
 }
 
-inline Pool::Posted Pool::post_for(const Crew& crew, std::function<void()> job) noexcept {
+inline Pool::Posted Pool::post_for(const Crew& crew, Job job) noexcept {
   const std::scoped_lock lock(mutex_);
-  if (crew.has_seat() && add_job(std::move(job))) return Posted::yes;
+  if (crew.has_seat() && add_job(job)) return Posted::yes;
   return crew.helpers != 0 ? Posted::helped_instead : Posted::no;
 }
 
@@ -254,7 +252,7 @@ inline void Pool::serve() noexcept {
   int patience = glances;
   for (;;) {
     if (!jobs_.empty()) {
-      const std::function<void()> job = std::move(jobs_[0]);
+      const Job job = jobs_[0];
       jobs_.erase(jobs_.begin());
       if (in_need() != nullptr) bring_helper();  // who counted on this thread to look around is served by another
       ++working_;

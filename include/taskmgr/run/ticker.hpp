@@ -13,22 +13,21 @@
 #include <chrono>
 #include <condition_variable>
 #include <exception>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <thread>
 #include <utility>
 
 #include "../core/list.hpp"
-#include "start_thread.hpp"
+#include "job.hpp"
 
 namespace taskmgr::detail {
 
-/// Calls functions at a steady pace, all from one thread. The thread is started by the first `add` and ends with the
+/// Does jobs at a steady pace, all from one thread. The thread is started by the first `add` and ends with the
 /// ticker; while nothing is registered it sleeps without an end. Where it cannot be started there are no ticks and no
 /// error, and the next `add` tries again. All signals of the host are blocked in it.
 ///
-/// One function that takes long holds up the others. In a forked child a ticker of the parent has no thread: what is
+/// One that takes long holds up the others. In a forked child a ticker of the parent has no thread: what is
 /// added to it there goes to the child's own `instance()`.
 ///
 /// Thread safety: any number of threads may call.
@@ -46,13 +45,13 @@ class Ticker {
   /// The ticker of this process, with a period of 100 ms: the same one for all, for as long as somebody keeps it.
   [[nodiscard]] static std::shared_ptr<Ticker> instance();
 
-  /// Calls `tick` a period from now and then a period after each call began, until the registration ends. It must not
+  /// Does `tick` a period from now and then a period after each call began, until the registration ends. It must not
   /// throw. Throws `std::bad_alloc`. Complexity: O(registrations).
-  [[nodiscard]] Registration add(std::function<void()> tick);
+  [[nodiscard]] Registration add(Job tick);
 
  private:
   struct Entry {
-    std::function<void()> tick;
+    Job tick;
     Clock::time_point due;
   };
 
@@ -67,8 +66,7 @@ class Ticker {
     std::condition_variable woken;
     std::condition_variable ticked;
     List<Entry*> entries;  // owned by their registrations
-    Entry* running = nullptr;
-    Owner<Entry> orphan;  // its own call ended the registration
+    const Entry* running = nullptr;
     std::thread::id runner{};
     Clock::time_point sleeps_until = Clock::time_point::min();  // min: it is awake
     bool ending = false;
@@ -86,7 +84,7 @@ class Ticker {
   void start_thread();
 
   std::shared_ptr<Beat> beat_;
-  std::thread thread_;  // guarded by the mutex of `beat_`
+  Thread thread_;  // guarded by the mutex of `beat_`
 };
 
 /// As long as it lives, its function is called. Its end waits for a call that is under way, unless it is that call
@@ -143,7 +141,7 @@ inline Ticker::~Ticker() {
     // the condition variables be destroyed, for which the thread seems to wait.
     struct Left {
       std::shared_ptr<Beat> beat;
-      std::thread thread;
+      Thread thread;
     };
     static_cast<void>(new Left{std::move(beat_), std::move(thread_)});
     return;
@@ -155,23 +153,21 @@ inline Ticker::~Ticker() {
   }
   beat_->woken.notify_one();
   if (!thread_.joinable()) return;
-  if (thread_.get_id() == std::this_thread::get_id()) {
+  if (thread_.is_current()) {
     thread_.detach();  // a tick gave up the last owner
   } else {
     thread_.join();
   }
 }
 
-inline Ticker::Registration Ticker::add(std::function<void()> tick) {
+inline Ticker::Registration Ticker::add(Job tick) {
   if (inherited()) {
     std::shared_ptr<Ticker> here = instance();
-    Registration registration = here->add(std::move(tick));
+    Registration registration = here->add(tick);
     registration.home_ = std::move(here);
     return registration;
   }
-  Owner<Entry> entry{new Entry};
-  entry->tick = std::move(tick);
-  entry->due = Clock::now() + beat_->period;
+  Owner<Entry> entry{new Entry{tick, Clock::now() + beat_->period}};
   bool wake = false;
   {
     const std::scoped_lock lock(beat_->mutex);
@@ -192,15 +188,15 @@ inline void Ticker::start_thread() {
   for (const int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS, SIGPROF}) sigdelset(&all, signal);
   const bool blocked = ::pthread_sigmask(SIG_SETMASK, &all, &before) == 0;  // the new thread inherits the mask
   try {
-    auto beat = Owner<std::shared_ptr<Beat>>{new std::shared_ptr<Beat>(beat_)};
-    thread_ = detail::start_thread(
-        [](void* given) {
-          const Owner<std::shared_ptr<Beat>> mine{static_cast<std::shared_ptr<Beat>*>(given)};
-          (*mine)->run();
-        },
-        beat.get());
+    Owner<std::shared_ptr<Beat>> beat{new std::shared_ptr<Beat>(beat_)};
+    constexpr auto run = [](void* given) -> void* {
+      const Owner<std::shared_ptr<Beat>> mine{static_cast<std::shared_ptr<Beat>*>(given)};
+      (*mine)->run();
+      return nullptr;
+    };
+    thread_ = Thread{Job{run, beat.get()}};
     static_cast<void>(beat.release());
-    ::pthread_setname_np(thread_.native_handle(), "taskmgr-ticker");
+    ::pthread_setname_np(thread_.handle(), "taskmgr-ticker");
   } catch (const std::exception&) {  // no thread, or no memory for one
   }
   if (blocked) ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
@@ -228,19 +224,13 @@ inline void Ticker::Beat::run() {
       continue;
     }
     running = next;
-    running->due = now + period;
-    const std::function<void()>& tick = running->tick;
+    next->due = now + period;
+    const Job tick = next->tick;
     lock.unlock();
     tick();
     lock.lock();
     running = nullptr;
     ticked.notify_all();
-    if (orphan) {
-      Owner<Entry> over = std::move(orphan);
-      lock.unlock();  // for a destructor that comes back here
-      over = {};
-      lock.lock();
-    }
   }
 }
 
@@ -258,17 +248,9 @@ inline Ticker::Registration::~Registration() {
       beat_->entries.erase(&entry);
       break;
     }
-    if (beat_->running == entry_.get()) {
-      if (beat_->runner == std::this_thread::get_id()) {
-        beat_->orphan = std::move(entry_);
-      } else {
-        while (beat_->running == entry_.get()) beat_->ticked.wait(lock);
-      }
-    }
+    if (beat_->runner == std::this_thread::get_id()) return;  // its own call ends it
+    while (beat_->running == entry_.get()) beat_->ticked.wait(lock);
   }
-  // Outside of the lock: the destructors of the function and of the ticker may do anything.
-  entry_ = {};
-  beat_.reset();
 }
 
 }  // namespace taskmgr::detail

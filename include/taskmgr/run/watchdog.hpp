@@ -12,7 +12,7 @@
 #include <thread>
 #include <utility>
 
-#include "start_thread.hpp"
+#include "job.hpp"
 
 namespace taskmgr::detail {
 
@@ -65,7 +65,7 @@ class Watchdog {
   Alarm* last_ = nullptr;
   bool dozing_ = false;  // the thread waits without an end: a new alarm has to wake it
   bool ending_ = false;
-  std::thread thread_;
+  Thread thread_;
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -94,7 +94,7 @@ inline void Watchdog::arm(Alarm& alarm, TimePoint deadline) {
     wake = std::exchange(dozing_, false);
     if (!thread_.joinable()) {
       try {
-        thread_ = start_thread([](void* self) { static_cast<Watchdog*>(self)->watch(); }, this);
+        thread_ = Thread{job_of<&Watchdog::watch>(*this)};
       } catch (const std::exception&) {  // no thread, or no memory for one
       }
     }
