@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -28,6 +29,8 @@ class Ear {
   virtual void heard_progress(const Context& from, double done, double total) = 0;
   virtual void heard_log(const Context& from, Level level, std::string_view message) = 0;
   [[nodiscard]] virtual bool listens(EventKind kind) const noexcept = 0;
+  /// Somebody looks at the stop token, which must follow the stop flag from now on.
+  virtual void token_wanted() {}
 
  protected:
   ~Ear() = default;
@@ -64,10 +67,14 @@ class Context {
   [[nodiscard]] std::size_t worker() const noexcept { return worker_; }
 
   /// Stops when the run is cancelled and at the attempt's deadline.
-  [[nodiscard]] std::stop_token stop_token() const noexcept { return stop_; }
+  [[nodiscard]] std::stop_token stop_token() const {
+    if (stop_flag_ != nullptr) ear_->token_wanted();
+    return stop_;
+  }
 
   [[nodiscard]] bool stop_requested() const noexcept {
-    return stop_.stop_requested() || (has_deadline_ && std::chrono::steady_clock::now() >= deadline_);
+    return stop_.stop_requested() || (stop_flag_ != nullptr && stop_flag_->load(std::memory_order_relaxed) != 0) ||
+           (has_deadline_ && std::chrono::steady_clock::now() >= deadline_);
   }
 
   /// Tells the observers that this task has done `done` of `total`, in whatever unit.
@@ -92,6 +99,7 @@ class Context {
   detail::Ear* ear_ = nullptr;
   const void* subject_ = nullptr;
   std::stop_token stop_{};
+  const std::atomic<std::uint32_t>* stop_flag_ = nullptr;  // of a worker process, set by its run
   std::chrono::steady_clock::time_point deadline_{};
   int attempt_ = 1;
   bool has_deadline_ = false;
@@ -115,6 +123,11 @@ struct ContextAccess {
     context.deadline_ = deadline;
     context.has_deadline_ = true;
     context.stop_ = std::move(stop);
+  }
+  static void stop_flag(Context& context, const std::atomic<std::uint32_t>* flag) noexcept { context.stop_flag_ = flag; }
+  static void deadline(Context& context, std::chrono::steady_clock::time_point deadline) noexcept {
+    context.deadline_ = deadline;
+    context.has_deadline_ = true;
   }
   static const void* subject(const Context& context) noexcept { return context.subject_; }
 };

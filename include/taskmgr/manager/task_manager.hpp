@@ -151,6 +151,15 @@ constexpr auto require_tasks() {
   }
 }
 
+/// Process mode alone needs one.
+template <class T>
+void require_codec(const char* what, const char* way) {
+  if constexpr (!Encodable<T>) {
+    throw UsageError(std::string("taskmgr: Mode::process sends ") + what + " " + way + " its workers, and taskmgr::Codec cannot send " +
+                     type_name(typeid(T)) + ": specialise taskmgr::Codec for it, or use Mode::thread");
+  }
+}
+
 template <class Sink, class Task, class R>
 constexpr void require_sink() {
   static_assert(std::is_same_v<Sink, NoSink> || std::is_invocable_v<Sink&, Outcome<Task, R>&>,
@@ -263,7 +272,7 @@ auto TaskManager<F>::check() const {
   switch (state_->options.mode) {
     case Mode::serial:
     case Mode::thread: return;
-    case Mode::process: throw UsageError("taskmgr: this version has no Mode::process yet: use Mode::thread");
+    case Mode::process: return detail::require_codec<detail::ResultOf<F, std::ranges::range_value_t<Tasks>>>("results", "from");
     case Mode::coroutine: throw UsageError("taskmgr: this version has no Mode::coroutine yet: use Mode::thread");
   }
 }

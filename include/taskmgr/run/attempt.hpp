@@ -54,7 +54,7 @@ class Attempts : public Crew {
   /// The same, for the one that has just thrown; called where that is caught.
   [[nodiscard]] Step failed_plainly(std::size_t id, Seat& seat) noexcept {
     Failure failure{TaskError::Kind::exception, std::current_exception()};
-    const Step step = settle_failure(id, 1, failure, std::chrono::nanoseconds{0}, seat);
+    const Step step = settle_failure(id, 1, failure, std::chrono::nanoseconds{0}, seat, Asked::no);
     return step == Step::settled || !in_place_ ? step : again_in_place(id, 2, seat);
   }
 
@@ -74,9 +74,11 @@ class Attempts : public Crew {
     home().finished(id, seat);
   }
 
- private:
+  // --- the parts of it, for who makes attempts elsewhere
+
   [[nodiscard]] Home& home() noexcept { return static_cast<Home&>(*this); }
 
+  /// What the function makes of a task.
   R made(Seat& seat, const Task& task) {
     if constexpr (std::is_void_v<CallResult<F, Task>>) {
       call(function_, seat.context, task);
@@ -86,6 +88,73 @@ class Attempts : public Crew {
     }
   }
 
+  /// An attempt is over: its value is in the slot, or there is a failure.
+  Step settle(std::size_t id, int attempt, Failure& failure, std::chrono::nanoseconds took, Seat& seat, Asked asked) noexcept {
+    const std::chrono::nanoseconds timeout = options().timeout;
+    if (measures()) home().add_duration(id, took);
+    if (timeout.count() != 0 && took >= timeout) {
+      if (failure.exception == nullptr) home().slot(id).discard();  // it came too late
+      failure = timed_out(timeout);
+      asked = Asked::no;
+    }
+    if (failure.exception != nullptr) return settle_failure(id, attempt, failure, took, seat, asked);
+
+    seat.succeeded.add(1);
+    if (watches_ratio()) note_failure(true);
+    tell(EventKind::task_succeeded,
+         {.seat = &seat, .number = home().number(id), .attempt = attempt, .task = &home().task(id), .duration = took});
+    home().finished(id, seat);
+    return Step::settled;
+  }
+
+  /// It has no value.
+  Step settle_failure(std::size_t id, int attempt, Failure& failure, std::chrono::nanoseconds took, Seat& seat,
+                      Asked asked) noexcept {
+    Ruling ruling = judge(failure, attempt, asked);
+    const About about{.seat = &seat, .number = home().number(id), .attempt = attempt, .task = &home().task(id), .duration = took};
+    if (ruling.verdict == Ruling::Verdict::retry) {
+      if (hub().wants(EventKind::task_retrying)) tell_retrying(about, failure, ruling.delay);
+      home().slot(id).mark(State::pending, attempt);
+      try {
+        const Clock::time_point due = Clock::now() + ruling.delay;
+        if (in_place_) in_place_due_ = due;
+        else home().retry_later(id, attempt + 1, due);
+        return Step::waiting;
+      } catch (...) {
+        failure = {TaskError::Kind::exception, std::current_exception()};  // no memory to wait in
+      }
+    }
+    if (ruling.verdict == Ruling::Verdict::cancel) {
+      cancel_task(id, attempt, seat);
+      return Step::settled;
+    }
+    fail_for_good(id, failure, about, seat);
+    return Step::settled;
+  }
+
+  /// The task has failed, and is not tried again.
+  void fail_for_good(std::size_t id, const Failure& failure, const About& about, Seat& seat) noexcept {
+    const TaskError& error = home().fail(id, failure, about.attempt);
+    seat.failed.add(1);
+    if (hub().wants(EventKind::task_failed)) {
+      About failed = about;
+      failed.error = &error;
+      tell(EventKind::task_failed, failed);
+    }
+    note_failure();
+    home().finished(id, seat);
+  }
+
+  static Failure timed_out(std::chrono::nanoseconds timeout) noexcept {
+    const double seconds = std::chrono::duration<double>(timeout).count();
+    try {
+      throw TimeoutError(fmt::format("no result within the timeout of {:g} s", seconds));
+    } catch (...) {
+      return {TaskError::Kind::timeout, std::current_exception()};  // or, without memory, what says that
+    }
+  }
+
+ private:
   /// Watches an attempt while it lives: the attempt's token stops at the deadline, and when the run is cancelled.
   class Deadline {
    public:
@@ -134,20 +203,7 @@ class Attempts : public Crew {
     } catch (...) {
       failure.exception = std::current_exception();
     }
-    const std::chrono::nanoseconds took = timed ? Clock::now() - begin : std::chrono::nanoseconds{0};
-    if (measures()) home().add_duration(id, took);
-    if (timeout.count() != 0 && took >= timeout) {
-      if (failure.exception == nullptr) slot.discard();  // it came too late
-      failure = timed_out(timeout);
-    }
-    if (failure.exception != nullptr) return settle_failure(id, attempt, failure, took, seat);
-
-    seat.succeeded.add(1);
-    if (watches_ratio()) note_failure(true);
-    tell(EventKind::task_succeeded,
-         {.seat = &seat, .number = number, .attempt = attempt, .task = &task, .duration = took});
-    home().finished(id, seat);
-    return Step::settled;
+    return settle(id, attempt, failure, timed ? Clock::now() - begin : std::chrono::nanoseconds{0}, seat, Asked::no);
   }
 
   /// A retry holds a worker in serial mode alone: there, nothing else is to be run before it.
@@ -161,37 +217,6 @@ class Attempts : public Crew {
     }
   }
 
-  Step settle_failure(std::size_t id, int attempt, Failure& failure, std::chrono::nanoseconds took, Seat& seat) noexcept {
-    Ruling ruling = judge(failure, attempt);
-    const About about{.seat = &seat, .number = home().number(id), .attempt = attempt, .task = &home().task(id), .duration = took};
-    if (ruling.verdict == Ruling::Verdict::retry) {
-      if (hub().wants(EventKind::task_retrying)) tell_retrying(about, failure, ruling.delay);
-      home().slot(id).mark(State::pending, attempt);
-      try {
-        const Clock::time_point due = Clock::now() + ruling.delay;
-        if (in_place_) in_place_due_ = due;
-        else home().retry_later(id, attempt + 1, due);
-        return Step::waiting;
-      } catch (...) {
-        failure = {TaskError::Kind::exception, std::current_exception()};  // no memory to wait in
-      }
-    }
-    if (ruling.verdict == Ruling::Verdict::cancel) {
-      cancel_task(id, attempt, seat);
-      return Step::settled;
-    }
-    const TaskError& error = home().fail(id, failure, attempt);
-    seat.failed.add(1);
-    if (hub().wants(EventKind::task_failed)) {
-      About failed = about;
-      failed.error = &error;
-      tell(EventKind::task_failed, failed);
-    }
-    note_failure();
-    home().finished(id, seat);
-    return Step::settled;
-  }
-
   void tell_retrying(About about, const Failure& failure, std::chrono::nanoseconds delay) noexcept {
     try {
       const TaskError error{failure.kind, failure.exception, about.attempt};
@@ -200,15 +225,6 @@ class Attempts : public Crew {
       tell(EventKind::task_retrying, about);
     } catch (...) {
       thrown().keep(std::current_exception());  // no memory to say it
-    }
-  }
-
-  static Failure timed_out(std::chrono::nanoseconds timeout) noexcept {
-    const double seconds = std::chrono::duration<double>(timeout).count();
-    try {
-      throw TimeoutError(fmt::format("no result within the timeout of {:g} s", seconds));
-    } catch (...) {
-      return {TaskError::Kind::timeout, std::current_exception()};  // or, without memory, what says that
     }
   }
 

@@ -2,7 +2,7 @@
 #pragma once
 
 /// \file
-/// A run over tasks that are all known: serial mode with one seat, thread mode with several.
+/// A run over tasks that are all known: serial mode with one seat, thread and process mode with several.
 
 #include <algorithm>
 #include <array>
@@ -20,8 +20,9 @@
 
 #include "../core/report.hpp"
 #include "../core/task_text.hpp"
-#include "attempt.hpp"
 #include "pace.hpp"
+#include "process.hpp"
+#include "remote_attempt.hpp"
 #include "thread.hpp"
 
 namespace taskmgr::detail {
@@ -42,9 +43,10 @@ struct Workshop {
 /// that has run out. When the run is stopped they go on taking, but only to mark what they take as cancelled: so every
 /// task is settled by the same way.
 template <class F, class Task, class R, class Sink = NoSink>
-class Batch final : public Attempts<Batch<F, Task, R, Sink>, F, Task, R> {
-  using Base = Attempts<Batch, F, Task, R>;
+class Batch final : public RemoteAttempts<Batch<F, Task, R, Sink>, F, Task, R> {
+  using Base = RemoteAttempts<Batch, F, Task, R>;
   friend Base;
+  friend Attempts<Batch, F, Task, R>;
 
  public:
   Batch(Crew::Terms terms, const F& function, Store<Task, R>& store, Workshop& workshop, Sink* sink)
@@ -76,6 +78,7 @@ class Batch final : public Attempts<Batch<F, Task, R, Sink>, F, Task, R> {
   static constexpr bool has_sink = !std::is_same_v<Sink, NoSink>;
 
   // --- Home
+  static constexpr bool sends_tasks = false;  // a worker process has inherited them
   [[nodiscard]] const Task& task(std::size_t id) const noexcept { return std::as_const(store_).task(id); }
   [[nodiscard]] Slot<R>& slot(std::size_t id) noexcept { return store_.slot(id); }
   [[nodiscard]] std::uint64_t number(std::size_t id) const noexcept { return store_.number(id); }
@@ -88,12 +91,19 @@ class Batch final : public Attempts<Batch<F, Task, R, Sink>, F, Task, R> {
   void retry_later(std::size_t id, int attempt, Clock::time_point due);
   void finished(std::size_t id, [[maybe_unused]] Seat& seat) noexcept;
 
+  // --- Remote
+  void next_errands(List<Errand>& errands, std::size_t most) override;
+  [[nodiscard]] std::size_t left() const noexcept override { return size_ - std::min(next_.load(std::memory_order_relaxed), size_); }
+  void publish_all(std::span<const std::size_t> ids, Seat& seat) noexcept override;
+  [[nodiscard]] bool goes_on() const noexcept override { return !this->settled(); }
+
   std::size_t work(Seat& seat) noexcept override;
   [[nodiscard]] Span take(Seat& seat, Pace& pace) noexcept;
   [[nodiscard]] std::size_t run_all(Span span, Seat& seat) noexcept;
   [[nodiscard]] std::size_t run_plainly(Span span, Seat& seat) noexcept;
   [[nodiscard]] bool run_due(Seat& seat, std::size_t& settled) noexcept;
   void drive_from(Seat& seat) noexcept;
+  void drive_processes() noexcept;
   void hand_over() noexcept;
   void call_helpers(const Pace& pace) noexcept;
   void tell_duplicates() noexcept;
@@ -129,6 +139,7 @@ template <class F, class Task, class R, class Sink>
 void Batch<F, Task, R, Sink>::drive() {
   tell_duplicates();
   if (size_ == 0) return;
+  if (this->options().mode == Mode::process) return drive_processes();
   Seat& seat = this->sit_down();  // nobody else is here yet
   if (shares_) {
     const std::int64_t per_task = workshop_.per_task.load(std::memory_order_relaxed);
@@ -150,6 +161,42 @@ void Batch<F, Task, R, Sink>::drive_from(Seat& seat) noexcept {
     if (this->settled()) return;
     this->rest_until(this->next_due());
   }
+}
+
+template <class F, class Task, class R, class Sink>
+void Batch<F, Task, R, Sink>::drive_processes() noexcept {
+  try {
+    Fleet{*this, *this, this->seats(), this->options()}.drive();
+  } catch (...) {  // there is no fleet
+    this->thrown().keep(std::current_exception());
+    this->halt();
+    this->publish_quietly(work(this->seats()[0]));
+  }
+}
+
+template <class F, class Task, class R, class Sink>
+void Batch<F, Task, R, Sink>::next_errands(List<Errand>& errands, std::size_t most) {
+  errands.reserve(errands.size() + most);
+  const bool stopped = this->stopping();
+  for (; most != 0; --most) {
+    const auto due = this->next_due() == RetryQueue::never ? std::nullopt
+                                                           : this->retries().pop(stopped ? RetryQueue::never : Clock::now());
+    if (due) {
+      errands.push_back({due->id, due->attempt, false});
+    } else {
+      const std::size_t first = next_.load(std::memory_order_relaxed);
+      const std::size_t last = first + std::min(most, left());
+      for (std::size_t id = first; id != last; ++id) errands.push_back({id, 1, false});
+      next_.store(last, std::memory_order_relaxed);
+      return;
+    }
+  }
+}
+
+template <class F, class Task, class R, class Sink>
+void Batch<F, Task, R, Sink>::publish_all(std::span<const std::size_t> ids, [[maybe_unused]] Seat& seat) noexcept {
+  if constexpr (has_sink) sink_all(seat);
+  this->publish_quietly(ids.size());
 }
 
 /// The driver may run no task: another thread drives, from another seat. If there is none, no task is begun any more.

@@ -26,6 +26,7 @@
 #include "../core/event.hpp"
 #include "../core/list.hpp"
 #include "../core/options.hpp"
+#include "descriptor.hpp"
 #include "hub.hpp"
 #include "retry_queue.hpp"
 #include "share.hpp"
@@ -75,6 +76,9 @@ struct Ruling {
   std::chrono::nanoseconds delay;  // before the retry
 };
 
+/// What `may_retry` has answered, where the exception lives; or nobody has asked yet.
+enum class Asked { no, may, may_not };
+
 /// The workers of one run and what they share.
 ///
 /// Every run has one *driver*: a thread that works like the others, waits for the last task and for retries that fall due,
@@ -115,6 +119,11 @@ class Crew : public Ear {
     return stop_.load(std::memory_order_relaxed) != Stop::no || token_.stop_requested();
   }
 
+  /// It was cancelled, and running tasks are to see it.
+  [[nodiscard]] bool cancelling() const noexcept {
+    return stop_.load(std::memory_order_relaxed) == Stop::cancelled || token_.stop_requested();
+  }
+
   [[nodiscard]] Progress progress() const noexcept;
   [[nodiscard]] FirstException& thrown() noexcept { return thrown_; }
 
@@ -131,6 +140,8 @@ class Crew : public Ear {
   std::size_t helpers = 0;
   std::atomic<bool> tells_leaving{false};  // the driver is to be woken when a helper leaves
   void wake_driver() noexcept;
+  /// A driver that rests in `poll`, or null: `bell` is rung when it is to wake up.
+  void listen(Bell* bell) noexcept;
 
   /// Works until there is nothing to take.
   void help(Seat& seat) noexcept;
@@ -141,6 +152,9 @@ class Crew : public Ear {
   inline void heard_progress(const Context& from, double done, double total) override;
   inline void heard_log(const Context& from, Level level, std::string_view message) override;
   [[nodiscard]] bool listens(EventKind kind) const noexcept override { return hub_.wants(kind); }
+
+ private:
+  enum class Stop : int { no, halted, cancelled };
 
  protected:
   /// Takes tasks and runs or cancels them until there is nothing to take; says how many it has settled and not published.
@@ -181,8 +195,10 @@ class Crew : public Ear {
 
   /// Tells that an attempt begins, and counts it.
   void began(Seat& seat, std::uint64_t number, int attempt, const void* task, Clock::time_point now) noexcept;
-  /// What becomes of a task whose attempt `attempt` failed. May replace the failure by what the predicate threw.
-  [[nodiscard]] Ruling judge(Failure& failure, int attempt) noexcept;
+  /// Whether the failure of attempt `attempt` is one to try again after; may replace it by what the predicate threw.
+  [[nodiscard]] bool may_retry(Failure& failure, int attempt) const noexcept;
+  /// What becomes of a task whose attempt `attempt` failed, of which a worker process may have asked `may_retry` before.
+  [[nodiscard]] Ruling judge(Failure& failure, int attempt, Asked asked) noexcept;
   /// A task has failed for good, or succeeded: looks whether the run is to be halted.
   void note_failure(bool after_success = false) noexcept;
   [[nodiscard]] bool watches_ratio() const noexcept { return options_.halt.failure_ratio > 0; }
@@ -217,7 +233,6 @@ class Crew : public Ear {
   TaskWriter writer = nullptr;
 
  private:
-  enum class Stop : int { no, halted, cancelled };
   void stop(Stop how) noexcept;
   void tick() noexcept { hub_.tick(progress(), thrown_); }
   [[nodiscard]] Event event(EventKind kind) const noexcept;
@@ -249,6 +264,7 @@ class Crew : public Ear {
   std::mutex mutex_;  // of the driver's rest; never held while anything of the user's is called
   std::condition_variable changed_;
   bool woken_ = false;
+  Bell* bell_ = nullptr;
   std::atomic<bool> resting_{false};
 
   struct OnStop {
@@ -388,8 +404,14 @@ inline void Crew::wake_driver() noexcept {
   {
     const std::scoped_lock lock(mutex_);
     woken_ = true;
+    if (bell_ != nullptr) bell_->ring();
   }
   changed_.notify_all();
+}
+
+inline void Crew::listen(Bell* bell) noexcept {
+  const std::scoped_lock lock(mutex_);
+  bell_ = bell;
 }
 
 template <class News>
@@ -432,19 +454,24 @@ inline void Crew::began(Seat& seat, std::uint64_t number, int attempt, const voi
   hub_.tell(started, thrown_);
 }
 
-inline Ruling Crew::judge(Failure& failure, int attempt) noexcept {
+inline bool Crew::may_retry(Failure& failure, int attempt) const noexcept {
+  if (attempt > options_.retry.max_retries) return false;
+  try {
+    return options_.retry.on(failure.exception, attempt);
+  } catch (...) {
+    failure = {TaskError::Kind::exception, std::current_exception()};
+    return false;
+  }
+}
+
+inline Ruling Crew::judge(Failure& failure, int attempt, Asked asked) noexcept {
   using Verdict = Ruling::Verdict;
   const Stop stop = token_.stop_requested() ? Stop::cancelled : stop_.load(std::memory_order_relaxed);
   if (stop == Stop::cancelled && failure.kind == TaskError::Kind::exception && is_a<Cancelled>(failure.exception)) {
     return {Verdict::cancel, {}};
   }
-  if (stop != Stop::no || attempt > options_.retry.max_retries) return {Verdict::fail, {}};
-  try {
-    if (!options_.retry.on(failure.exception, attempt)) return {Verdict::fail, {}};
-  } catch (...) {
-    failure = {TaskError::Kind::exception, std::current_exception()};
-    return {Verdict::fail, {}};
-  }
+  if (stop != Stop::no) return {Verdict::fail, {}};
+  if (asked == Asked::no ? !may_retry(failure, attempt) : asked == Asked::may_not) return {Verdict::fail, {}};
   return {Verdict::retry, options_.retry.delay(attempt, uniform())};
 }
 

@@ -24,9 +24,9 @@ class Pace {
   static constexpr std::size_t longest_chunk = 1U << 14U;
   static constexpr std::size_t longest_stride = 16;
 
-  /// `chunk` tasks at a time, or, with 0, as the pace allows.
-  constexpr explicit Pace(std::size_t chunk) noexcept
-      : chunk_(chunk == 0 ? 1 : std::min(chunk, Share::most)), fixed_(chunk != 0) {}
+  /// `chunk` tasks at a time, or, with 0, as many as fit a goal.
+  constexpr explicit Pace(std::size_t chunk, Duration chunk_goal = goal) noexcept
+      : goal_(chunk_goal), chunk_(chunk == 0 ? 1 : std::min(chunk, Share::most)), fixed_(chunk != 0) {}
 
   [[nodiscard]] constexpr std::size_t chunk() const noexcept { return chunk_; }
   [[nodiscard]] constexpr std::size_t stride() const noexcept { return stride_; }
@@ -37,13 +37,14 @@ class Pace {
   /// `count` tasks took `elapsed` in all: the next chunk fits the goal, but is at most eight times the last.
   constexpr void measured(std::size_t count, Duration elapsed) noexcept {
     per_task_ = elapsed / static_cast<Duration::rep>(std::max<std::size_t>(count, 1));
-    const auto fitting = static_cast<std::size_t>(goal / std::max(per_task_, Duration{1}));
+    const auto fitting = static_cast<std::size_t>(goal_ / std::max(per_task_, Duration{1}));
     const std::size_t grown = std::clamp<std::size_t>(fitting, 1, std::min(8 * count, longest_chunk));
     if (!fixed_) chunk_ = grown;
     stride_ = std::clamp<std::size_t>(grown / 16, 1, longest_stride);
   }
 
  private:
+  Duration goal_;
   std::size_t chunk_;
   std::size_t stride_ = 1;
   Duration per_task_{0};

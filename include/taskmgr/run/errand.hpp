@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// What a run and its worker processes say to each other: orders one way, frames the other, and a page that both see.
+///
+/// The run sends a worker *orders*, of some *errands* each: attempts at tasks. The worker takes one errand after the other
+/// and answers with *frames*: what came of each, and at last that the order is done. Until the worker has taken an errand,
+/// the run may take it back.
+
+#include <sys/mman.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <exception>
+#include <span>
+#include <utility>
+
+#include "../core/error.hpp"
+#include "crew.hpp"
+#include "descriptor.hpp"
+#include "share.hpp"
+#include "wire.hpp"
+
+namespace taskmgr::detail {
+
+/// An attempt at a task.
+struct Errand {
+  std::size_t id = 0;
+  int attempt = 1;
+  bool announced = false;  // that it begins was told: it is not told again when the errand has to be run anew
+};
+
+/// Before an order: how long it is, and where its first errand stands among all that this worker was ever sent.
+struct OrderHead {
+  std::uint64_t bytes;
+  std::uint64_t first;
+  std::uint32_t count;
+  std::uint32_t lane;
+};
+
+/// Before each errand of an order: then as many bytes of what the worker has not inherited.
+struct ErrandHead {
+  std::uint64_t id;
+  std::uint64_t bytes;
+  std::int32_t attempt;
+  std::uint32_t reserved = 0;
+};
+
+enum class FrameKind : std::uint32_t {
+  started,         ///< of the next errand; sent if somebody wants to be told
+  value,           ///< the errand's result
+  retry,           ///< why it has none, and that it may be tried again
+  no_retry,        ///< why it has none, and that it may not
+  said,            ///< a line for the log
+  progress,        ///< how far the task is
+  order_done,      ///< each errand of the order that was not taken back has its answer; `took` is of all together
+  cannot_start     ///< `on_worker_start` threw this
+};
+inline constexpr std::uint32_t last_frame_kind = static_cast<std::uint32_t>(FrameKind::cannot_start);
+
+/// Before each frame's bytes.
+struct FrameHead {
+  std::uint64_t bytes;
+  std::int64_t took;  // ns
+  std::uint32_t kind;
+  std::uint32_t level;  // of a line for the log
+};
+
+/// A frame that is being written at the end of a buffer.
+class Frame {
+ public:
+  Frame(ByteBuffer& buffer, FrameKind kind) : buffer_(buffer), at_(buffer.size()), head_{0, 0, static_cast<std::uint32_t>(kind), 0} {
+    buffer.append(&head_, sizeof head_);
+  }
+  Frame(const Frame&) = delete;
+  Frame& operator=(const Frame&) = delete;
+  ~Frame() {
+    head_.bytes = buffer_.size() - at_ - sizeof head_;
+    std::memcpy(buffer_.data() + at_, &head_, sizeof head_);
+  }
+
+  void took(std::chrono::nanoseconds took) noexcept { head_.took = took.count(); }
+  void level(Level level) noexcept { head_.level = static_cast<std::uint32_t>(level); }
+  /// It becomes another, with nothing in it yet.
+  void become(FrameKind kind) noexcept {
+    head_.kind = static_cast<std::uint32_t>(kind);
+    buffer_.truncate(at_ + sizeof head_);
+  }
+
+ private:
+  ByteBuffer& buffer_;
+  std::size_t at_;
+  FrameHead head_;
+};
+
+/// Orders that a worker may have at a time: while it is at one, the next is there already.
+inline constexpr std::size_t lanes = 2;
+
+/// What a worker and the run see at the same time. Nothing in it is a lock: each may die at any moment.
+struct alignas(64) WorkerPage {
+  std::atomic<std::uint64_t> running{0};  // the errand that runs, by its place from 1; 0: none
+  std::atomic<std::uint64_t> begun{0};    // errands since the worker's birth
+  std::atomic<std::int64_t> since{0};     // when `running` began, ns of the steady clock; only with a timeout
+  std::atomic<std::uint32_t> stop{0};     // set by the run: tasks are to end; a futex
+  Share lanes[detail::lanes];             // what is left of each order: put and taken back by the run, taken by the worker
+};
+static_assert(std::atomic<std::uint64_t>::is_always_lock_free && std::atomic<std::int64_t>::is_always_lock_free);
+
+/// Pages in memory that is shared with children forked later.
+class WorkerPages {
+ public:
+  /// Throws `std::system_error`.
+  explicit WorkerPages(std::size_t count) : count_(count) {
+    void* const memory =
+        ::mmap(nullptr, count * sizeof(WorkerPage), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) throw_errno("share memory with worker processes");
+    pages_ = ::new (memory) WorkerPage[count];
+  }
+  WorkerPages(const WorkerPages&) = delete;
+  WorkerPages& operator=(const WorkerPages&) = delete;
+  ~WorkerPages() { ::munmap(pages_, count_ * sizeof(WorkerPage)); }
+
+  [[nodiscard]] WorkerPage& operator[](std::size_t k) noexcept { return pages_[k]; }
+
+ private:
+  WorkerPage* pages_;
+  std::size_t count_;
+};
+
+/// What a run is for those who have it worked at by other processes; see process.hpp and worker.hpp.
+class Remote {
+ public:
+  // --- here: by the one thread that drives the workers
+
+  /// Attempts that are to be made now: at most `most` are appended. Throws `std::bad_alloc`, and has then taken none.
+  virtual void next_errands(List<Errand>& errands, std::size_t most) = 0;
+  /// About how many tasks nobody has taken yet.
+  [[nodiscard]] virtual std::size_t left() const noexcept = 0;
+  /// Writes what a worker has not inherited of a task.
+  virtual void write_task(std::size_t id, Writer& writer) = 0;
+  /// The attempt was begun.
+  virtual void announce(const Errand& errand, Seat& seat) noexcept = 0;
+  /// What the worker answered: a value, or why there is none. Says whether the task has its outcome now.
+  [[nodiscard]] virtual bool answered(const Errand& errand, FrameKind kind, std::chrono::nanoseconds took, Reader& reader,
+                                      Seat& seat) noexcept = 0;
+  /// There will be no answer. Says whether the task has its outcome now.
+  [[nodiscard]] virtual bool lost(const Errand& errand, TaskError::Kind kind, std::exception_ptr why,
+                                  std::chrono::nanoseconds took, Seat& seat) noexcept = 0;
+  /// What the task says meanwhile. Throws `CodecError`.
+  virtual void said(const Errand& errand, const FrameHead& head, Reader& reader, Seat& seat) = 0;
+  /// There is nobody to make the attempt, nor any other at this task.
+  virtual void given_up(const Errand& errand, const std::exception_ptr& why, Seat& seat) noexcept = 0;
+  /// The attempt is not made any more.
+  virtual void cancelled(const Errand& errand, Seat& seat) noexcept = 0;
+  /// These tasks have their outcomes, on this seat.
+  virtual void publish_all(std::span<const std::size_t> ids, Seat& seat) noexcept = 0;
+  /// There is, or may come, something to do.
+  [[nodiscard]] virtual bool goes_on() const noexcept = 0;
+
+  // --- there: in a worker
+
+  /// Makes an attempt and appends a frame with its result, or with what it threw. Throws `std::bad_alloc`.
+  virtual void perform(std::size_t id, int attempt, Reader& task, ByteBuffer& answers, Seat& seat) = 0;
+
+ protected:
+  ~Remote() = default;
+};
+
+}  // namespace taskmgr::detail

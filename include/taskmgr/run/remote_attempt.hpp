@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// Attempts that other processes make: what is sent there, how it is run there, and what is made of the answer here.
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <exception>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+#include "attempt.hpp"
+#include "codec.hpp"
+#include "errand.hpp"
+#include "remote_error.hpp"
+
+namespace taskmgr::detail {
+
+/// Attempts of `F` at tasks that `Home` keeps, here or in worker processes. `Home::sends_tasks` says that a worker has not
+/// inherited the tasks, so that they have to be sent; for the rest see `Attempts`.
+template <class Home, class F, class Task, class R>
+class RemoteAttempts : public Attempts<Home, F, Task, R>, public Remote {
+  using Base = Attempts<Home, F, Task, R>;
+
+ protected:
+  using Base::Base;
+
+  // --- Remote
+  void write_task(std::size_t id, Writer& writer) override;
+  void announce(const Errand& errand, Seat& seat) noexcept override;
+  [[nodiscard]] bool answered(const Errand& errand, FrameKind kind, std::chrono::nanoseconds took, Reader& reader,
+                              Seat& seat) noexcept override;
+  [[nodiscard]] bool lost(const Errand& errand, TaskError::Kind kind, std::exception_ptr why, std::chrono::nanoseconds took,
+                          Seat& seat) noexcept override;
+  void said(const Errand& errand, const FrameHead& head, Reader& reader, Seat& seat) override;
+  void given_up(const Errand& errand, const std::exception_ptr& why, Seat& seat) noexcept override;
+  void cancelled(const Errand& errand, Seat& seat) noexcept override { this->cancel_task(errand.id, errand.attempt - 1, seat); }
+  void perform(std::size_t id, int attempt, Reader& sent, ByteBuffer& answers, Seat& seat) override;
+
+ private:
+  void perform_on(const Task& task, std::uint64_t number, int attempt, ByteBuffer& answers, Seat& seat);
+  void answer_failure(Failure& failure, int attempt, std::chrono::nanoseconds took, ByteBuffer& answers);
+};
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+template <class Home, class F, class Task, class R>
+void RemoteAttempts<Home, F, Task, R>::write_task([[maybe_unused]] std::size_t id, [[maybe_unused]] Writer& writer) {
+  if constexpr (Home::sends_tasks && Encodable<Task>) {
+    const std::uint64_t number = this->home().number(id);
+    writer.write(&number, sizeof number);
+    Codec<Task>::encode(writer, std::as_const(this->home()).task(id));
+  }
+}
+
+template <class Home, class F, class Task, class R>
+void RemoteAttempts<Home, F, Task, R>::announce(const Errand& errand, Seat& seat) noexcept {
+  const Task& task = std::as_const(this->home()).task(errand.id);
+  this->began(seat, this->home().number(errand.id), errand.attempt, &task, Clock::now());
+}
+
+template <class Home, class F, class Task, class R>
+bool RemoteAttempts<Home, F, Task, R>::answered(const Errand& errand, FrameKind kind, std::chrono::nanoseconds took,
+                                                Reader& reader, Seat& seat) noexcept {
+  Failure failure{TaskError::Kind::exception, nullptr};
+  Asked asked = kind == FrameKind::retry ? Asked::may : Asked::may_not;
+  try {
+    if (kind != FrameKind::value) {
+      SentError sent = decode_error(reader);
+      failure = {sent.kind, std::move(sent.exception)};
+    } else if constexpr (Encodable<R>) {
+      this->home().slot(errand.id).succeed(errand.attempt, [&reader]() -> R {
+        R value = Codec<R>::decode(reader);
+        reader.finish();
+        return value;
+      });
+    }
+  } catch (...) {
+    failure.exception = std::current_exception();
+    asked = Asked::may_not;  // the same bytes would come again
+  }
+  return this->settle(errand.id, errand.attempt, failure, took, seat, asked) == Step::settled;
+}
+
+template <class Home, class F, class Task, class R>
+bool RemoteAttempts<Home, F, Task, R>::lost(const Errand& errand, TaskError::Kind kind, std::exception_ptr why,
+                                            std::chrono::nanoseconds took, Seat& seat) noexcept {
+  Failure failure = kind == TaskError::Kind::timeout ? this->timed_out(this->options().timeout) : Failure{kind, std::move(why)};
+  if (this->measures()) this->home().add_duration(errand.id, took);
+  return this->settle_failure(errand.id, errand.attempt, failure, took, seat, Asked::no) == Step::settled;
+}
+
+template <class Home, class F, class Task, class R>
+void RemoteAttempts<Home, F, Task, R>::said(const Errand& errand, const FrameHead& head, Reader& reader, Seat& seat) {
+  const Task& task = std::as_const(this->home()).task(errand.id);
+  ContextAccess::task(seat.context, this->home().number(errand.id), errand.attempt, &task);
+  if (static_cast<FrameKind>(head.kind) == FrameKind::progress) {
+    double parts[2];
+    reader.read(parts, sizeof parts);
+    this->heard_progress(seat.context, parts[0], parts[1]);
+  } else {
+    const auto text = reader.take(reader.remaining());
+    if (head.level > static_cast<std::uint32_t>(Level::error)) throw CodecError("a line for the log has no level");
+    this->heard_log(seat.context, static_cast<Level>(head.level), {reinterpret_cast<const char*>(text.data()), text.size()});
+  }
+}
+
+template <class Home, class F, class Task, class R>
+void RemoteAttempts<Home, F, Task, R>::given_up(const Errand& errand, const std::exception_ptr& why, Seat& seat) noexcept {
+  const Task& task = std::as_const(this->home()).task(errand.id);
+  this->fail_for_good(errand.id, {TaskError::Kind::crash, why},
+                      {.seat = &seat, .number = this->home().number(errand.id), .attempt = errand.attempt, .task = &task}, seat);
+}
+
+// --- in a worker process
+
+template <class Home, class F, class Task, class R>
+void RemoteAttempts<Home, F, Task, R>::perform([[maybe_unused]] std::size_t id, int attempt, [[maybe_unused]] Reader& sent,
+                                               ByteBuffer& answers, Seat& seat) {
+  if constexpr (!Home::sends_tasks) {
+    perform_on(std::as_const(this->home()).task(id), this->home().number(id), attempt, answers, seat);
+  } else if constexpr (Encodable<Task>) {
+    Failure failure{TaskError::Kind::exception, nullptr};
+    try {
+      std::uint64_t number = 0;
+      sent.read(&number, sizeof number);
+      const Task task = Codec<Task>::decode(sent);
+      return perform_on(task, number, attempt, answers, seat);
+    } catch (...) {  // of the decoding: `perform_on` throws nothing of a task's
+      failure.exception = std::current_exception();
+    }
+    answer_failure(failure, attempt, {}, answers);
+  }
+}
+
+template <class Home, class F, class Task, class R>
+void RemoteAttempts<Home, F, Task, R>::perform_on(const Task& task, std::uint64_t number, int attempt, ByteBuffer& answers,
+                                                  Seat& seat) {
+  if constexpr (Encodable<R>) {
+    const std::chrono::nanoseconds timeout = this->options().timeout;
+    const bool timed = this->measures() || timeout.count() != 0;
+    const Clock::time_point begin = timed ? Clock::now() : Clock::time_point{};
+    const auto taken = [&] { return timed ? Clock::now() - begin : std::chrono::nanoseconds{0}; };
+    ContextAccess::task(seat.context, number, attempt, &task);
+    if (timeout.count() != 0) ContextAccess::deadline(seat.context, later(begin, timeout));
+    Failure failure{TaskError::Kind::exception, nullptr};
+    try {
+      const R result = this->made(seat, task);
+      const std::size_t before = answers.size();
+      try {
+        Frame frame{answers, FrameKind::value};
+        frame.took(taken());
+        Writer writer{answers};
+        Codec<R>::encode(writer, result);
+        return;
+      } catch (...) {
+        answers.truncate(before);
+        throw;
+      }
+    } catch (...) {
+      failure.exception = std::current_exception();
+    }
+    answer_failure(failure, attempt, taken(), answers);
+  }
+}
+
+template <class Home, class F, class Task, class R>
+void RemoteAttempts<Home, F, Task, R>::answer_failure(Failure& failure, int attempt, std::chrono::nanoseconds took,
+                                                      ByteBuffer& answers) {
+  const bool again = this->may_retry(failure, attempt);
+  Frame frame{answers, again ? FrameKind::retry : FrameKind::no_retry};
+  frame.took(took);
+  Writer writer{answers};
+  encode_error(writer, failure.kind, failure.exception);
+}
+
+}  // namespace taskmgr::detail

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// A worker process: takes orders from a socket, runs their errands, writes frames into a pipe.
+
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <stop_token>
+#include <string>
+#include <string_view>
+
+#include "child.hpp"
+#include "errand.hpp"
+#include "job.hpp"
+#include "remote_error.hpp"
+
+namespace taskmgr::detail {
+
+/// The life of a worker process, from its birth in a fork of the run until the run sends no more orders.
+///
+/// Answers are gathered for an order, or for as long as they are few, so that tiny tasks share a write; with orders of one
+/// errand each is written before the next begins.
+class WorkerProcess final : public Ear {
+ public:
+  WorkerProcess(Crew& crew, Remote& remote, Seat& seat, WorkerPage& page, const Options& options, int orders, int frames)
+      : crew_(crew), remote_(remote), seat_(seat), page_(page), options_(options), orders_(orders), frames_(frames) {}
+
+  /// Until there are no more orders, or nobody to send them.
+  void live() noexcept;
+
+  void heard_progress(const Context& from, double done, double total) override;
+  void heard_log(const Context& from, Level level, std::string_view message) override;
+  [[nodiscard]] bool listens(EventKind kind) const noexcept override { return crew_.listens(kind); }
+  void token_wanted() override;
+
+ private:
+  static constexpr std::size_t many_bytes = 1U << 16U;  // of answers, which are then written
+
+  [[nodiscard]] bool get_ready() noexcept;
+  void carry_out(const OrderHead& order);
+  [[nodiscard]] bool read_all(void* data, std::size_t size) noexcept;
+  void flush() noexcept;
+  void watch_stop() noexcept;
+
+  Crew& crew_;
+  Remote& remote_;
+  Seat& seat_;
+  WorkerPage& page_;
+  const Options& options_;
+  const int orders_;
+  const int frames_;
+  ByteBuffer order_;
+  ByteBuffer answers_;
+  std::stop_source stopper_;
+  Thread watcher_;
+};
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+inline void WorkerProcess::live() noexcept {
+  ContextAccess::bind(seat_.context, seat_.number, this, stopper_.get_token());
+  ContextAccess::stop_flag(seat_.context, &page_.stop);
+  try {
+    if (!get_ready()) return;
+    OrderHead order;
+    while (read_all(&order, sizeof order)) {
+      order_.clear();
+      if (!read_all(order_.extend(order.bytes), order.bytes)) return;
+      carry_out(order);
+    }
+  } catch (...) {
+    ::_exit(1);  // no memory for an order: the run sees it and sends another worker
+  }
+}
+
+inline bool WorkerProcess::get_ready() noexcept {
+  if (!options_.on_worker_start) return true;
+  try {
+    options_.on_worker_start(seat_.number);
+    return true;
+  } catch (...) {
+    {
+      const Frame frame{answers_, FrameKind::cannot_start};
+      Writer writer{answers_};
+      encode_error(writer, TaskError::Kind::exception, std::current_exception());
+    }
+    flush();
+    return false;
+  }
+}
+
+inline void WorkerProcess::carry_out(const OrderHead& order) {
+  const auto begin = Clock::now();
+  const bool tells = crew_.listens(EventKind::task_started);
+  Reader reader{order_.bytes()};
+  for (std::uint32_t k = 0; k < order.count; ++k) {
+    ErrandHead errand;
+    reader.read(&errand, sizeof errand);
+    Reader task{reader.take(errand.bytes)};
+    if (page_.lanes[order.lane].take(1).empty()) break;  // the rest was taken back
+    if (options_.timeout.count() != 0) {
+      page_.since.store(Clock::now().time_since_epoch().count(), std::memory_order_relaxed);
+    }
+    page_.running.store(order.first + k + 1, std::memory_order_release);
+    page_.begun.store(page_.begun.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    if (tells) {
+      { const Frame started{answers_, FrameKind::started}; }
+      flush();
+    }
+    remote_.perform(errand.id, errand.attempt, task, answers_, seat_);
+    page_.running.store(0, std::memory_order_release);
+    if (answers_.size() >= many_bytes) flush();
+  }
+  Frame{answers_, FrameKind::order_done}.took(Clock::now() - begin);
+  flush();
+  flush_output();
+}
+
+inline bool WorkerProcess::read_all(void* data, std::size_t size) noexcept {
+  std::byte* at = static_cast<std::byte*>(data);
+  while (size != 0) {
+    const ssize_t got = uninterrupted([&] { return ::read(orders_, at, size); });
+    if (got <= 0) return false;
+    at += got;
+    size -= static_cast<std::size_t>(got);
+  }
+  return true;
+}
+
+inline void WorkerProcess::flush() noexcept {
+  const std::byte* at = answers_.data();
+  std::size_t left = answers_.size();
+  while (left != 0) {
+    const ssize_t put = uninterrupted([&] { return ::write(frames_, at, left); });
+    if (put < 0) ::_exit(1);  // nobody is there to read it
+    at += put;
+    left -= static_cast<std::size_t>(put);
+  }
+  answers_.clear();
+}
+
+// What a task says is written at once, after the answers before it.
+
+inline void WorkerProcess::heard_progress(const Context&, double done, double total) {
+  {
+    const Frame frame{answers_, FrameKind::progress};
+    const double parts[] = {done, total};
+    answers_.append(parts, sizeof parts);
+  }
+  flush();
+}
+
+inline void WorkerProcess::heard_log(const Context&, Level level, std::string_view message) {
+  {
+    Frame frame{answers_, FrameKind::said};
+    frame.level(level);
+    answers_.append(message.data(), message.size());
+  }
+  flush();
+}
+
+inline void WorkerProcess::token_wanted() {
+  if (watcher_.joinable()) return;
+  try {
+    watcher_ = Thread{job_of<&WorkerProcess::watch_stop>(*this)};
+  } catch (const std::exception&) {  // no thread: `stop_requested` still answers
+  }
+}
+
+inline void WorkerProcess::watch_stop() noexcept {
+  while (page_.stop.load(std::memory_order_acquire) == 0) {
+    ::syscall(SYS_futex, &page_.stop, FUTEX_WAIT, 0, nullptr, nullptr, 0);
+  }
+  stopper_.request_stop();
+}
+
+}  // namespace taskmgr::detail
