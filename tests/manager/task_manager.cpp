@@ -83,6 +83,12 @@ class Guarded {
 
 }  // namespace
 
+template <>
+struct taskmgr::Codec<Guarded> {
+  static void encode(Writer& writer, const Guarded& guarded) { Codec<int>::encode(writer, guarded.number()); }
+  static Guarded decode(Reader& reader) { return Guarded{Codec<int>::decode(reader)}; }
+};
+
 // --- what can be run
 
 TEST_CASE("a list in braces gives the function its arguments") {

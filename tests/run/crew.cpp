@@ -22,6 +22,7 @@
 using taskmgr::Cancelled;
 using taskmgr::Options;
 using taskmgr::TaskError;
+using taskmgr::detail::Asked;
 using taskmgr::detail::Clock;
 using taskmgr::detail::Crew;
 using taskmgr::detail::Failure;
@@ -75,7 +76,7 @@ Failure failure(E exception) {
   return {TaskError::Kind::exception, std::make_exception_ptr(std::move(exception))};
 }
 
-Verdict verdict(Idle& crew, Failure failed, int attempt) { return crew.judge(failed, attempt).verdict; }
+Verdict verdict(Idle& crew, Failure failed, int attempt) { return crew.judge(failed, attempt, Asked::no).verdict; }
 
 }  // namespace
 
@@ -177,7 +178,7 @@ TEST_CASE("what the predicate throws takes the place of the failure") {
                            })};
   Idle crew{setting};
   Failure failed{TaskError::Kind::timeout, std::make_exception_ptr(std::runtime_error("the task"))};
-  CHECK(crew.judge(failed, 1).verdict == Verdict::fail);
+  CHECK(crew.judge(failed, 1, Asked::no).verdict == Verdict::fail);
   CHECK(failed.kind == TaskError::Kind::exception);
   CHECK_THROWS_AS(std::rethrow_exception(failed.exception), std::out_of_range);
 }
@@ -191,7 +192,7 @@ TEST_CASE("delays grow, and are scattered as the jitter allows") {
     const double middle = std::fmin(0.1 * std::pow(2, attempt - 1), 1.0);
     for (int k = 0; k < 50; ++k) {
       Failure failed = failure(std::runtime_error("x"));
-      const auto delay = crew.judge(failed, attempt).delay;
+      const auto delay = crew.judge(failed, attempt, Asked::no).delay;
       const double seconds = std::chrono::duration<double>(delay).count();
       REQUIRE(seconds >= 0.7499 * middle);
       REQUIRE(seconds <= 1.2501 * middle);
@@ -212,7 +213,7 @@ TEST_CASE("in a run that is cancelled, Cancelled cancels the task, and nothing i
     CHECK(verdict(crew, failure(Cancelled()), 1) == Verdict::cancel);
     CHECK(verdict(crew, failure(std::runtime_error("x")), 1) == Verdict::fail);
     Failure late{TaskError::Kind::timeout, std::make_exception_ptr(taskmgr::TimeoutError("late"))};
-    CHECK(crew.judge(late, 1).verdict == Verdict::fail);
+    CHECK(crew.judge(late, 1, Asked::no).verdict == Verdict::fail);
   }
 }
 

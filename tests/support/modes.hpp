@@ -12,7 +12,7 @@ namespace support {
 
 /// All modes that exist. A test over these may use nothing of a task but its outcome: what a task does to the test's
 /// variables need not be seen here.
-inline constexpr taskmgr::Mode modes[] = {taskmgr::Mode::serial, taskmgr::Mode::thread};
+inline constexpr taskmgr::Mode modes[] = {taskmgr::Mode::serial, taskmgr::Mode::thread, taskmgr::Mode::process};
 
 /// Those whose tasks share the memory of the test.
 inline constexpr taskmgr::Mode modes_in_memory[] = {taskmgr::Mode::serial, taskmgr::Mode::thread};

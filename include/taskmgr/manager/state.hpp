@@ -19,6 +19,7 @@
 #include "../core/report.hpp"
 #include "../run/batch.hpp"
 #include "../run/cpus.hpp"
+#include "../run/forks.hpp"
 
 namespace taskmgr::detail {
 
@@ -49,14 +50,16 @@ struct ManagerState {
   std::size_t workers = 1;
   Hub::Observers observers;
   std::shared_ptr<Ticker> ticker;  // as soon as there is an observer
-  std::atomic<std::size_t> runs{0};
-  Workshop workshop;  // last: its threads end before the rest does
+  PerProcess<Workshop> workshops;  // last: their threads end before the rest does
+
+  /// A worker process that uses a manager of the host's has threads and locks of its own.
+  [[nodiscard]] Workshop& workshop() { return workshops.get(); }
 
   /// For a run of at most `tasks` tasks; `total` and `duplicates` of the source, as far as they are known.
   [[nodiscard]] Crew::Terms terms(std::size_t tasks, std::size_t total, std::size_t duplicates, std::stop_token stop,
                                   Clock::time_point began) {
     const std::size_t seats = std::max<std::size_t>(1, std::min(workers, tasks));
-    return {options, observers, ticker, workshop.watchdog, std::move(stop), seats, began, total, duplicates};
+    return {options, observers, ticker, workshop().watchdog, std::move(stop), seats, began, total, duplicates};
   }
   template <class Task, class R>
   [[nodiscard]] Crew::Terms terms(const Store<Task, R>& store, std::stop_token stop, Clock::time_point began) {

@@ -172,12 +172,12 @@ class Launched final : public Background<Task, R> {
  public:
   Launched(ManagerState<F>& manager, std::shared_ptr<Store<Task, R>> store, std::exception_ptr source, Sink sink,
            std::stop_token stop, Clock::time_point began)
-      : manager_(manager),
-        running_(manager.runs),
+      : workshop_(manager.workshop()),
+        running_(workshop_.runs),
         store_(std::move(store)),
         source_(std::move(source)),
         sink_(std::move(sink)),
-        batch_(manager.terms(*store_, this->token(), began), manager.function, *store_, manager.workshop, &sink_),
+        batch_(manager.terms(*store_, this->token(), began), manager.function, *store_, workshop_, &sink_),
         with_outer_(std::move(stop), Cancel{this}) {}
 
   /// Once, on whichever thread. Afterwards this object may be gone.
@@ -195,7 +195,7 @@ class Launched final : public Background<Task, R> {
   }
 
  protected:
-  void help() noexcept override { manager_.workshop.pool.join_in(batch_); }
+  void help() noexcept override { workshop_.pool.join_in(batch_); }
 
  private:
   struct Cancel {
@@ -203,7 +203,7 @@ class Launched final : public Background<Task, R> {
     void operator()() const noexcept { run->cancel(); }
   };
 
-  ManagerState<F>& manager_;
+  Workshop& workshop_;
   Running running_;
   std::shared_ptr<Store<Task, R>> store_;
   std::exception_ptr source_;
@@ -217,8 +217,8 @@ template <class F, class Task, class R, class Tasks>
 class Streamed final : public AnyFlow<Task, R> {
  public:
   Streamed(ManagerState<F>& manager, Tasks&& tasks, StreamOptions how, std::stop_token stop)
-      : running_(manager.runs),
-        flow_(manager.terms(manager.workers, size_of(tasks), 0, stopper_.get_token(), Clock::now()), manager.function, manager.workshop,
+      : running_(manager.workshop().runs),
+        flow_(manager.terms(manager.workers, size_of(tasks), 0, stopper_.get_token(), Clock::now()), manager.function, manager.workshop(),
               std::forward<Tasks>(tasks), how),
         with_outer_(std::move(stop), Cancel{this}) {}
   ~Streamed() override { stopper_.request_stop(); }
@@ -255,7 +255,7 @@ TaskManager<F>::TaskManager(F function, Options options) {
 template <class F>
 TaskManager<F>& TaskManager<F>::observe(std::shared_ptr<Observer> observer) {
   if (observer == nullptr) throw UsageError("taskmgr: observe() of a null pointer: pass an observer");
-  if (state_->runs.load() != 0) {
+  if (state_->workshop().runs.load() != 0) {
     throw UsageError("taskmgr: observe() while \"" + state_->options.name +
                      "\" runs: attach observers before start, or wait for the run");
   }
@@ -288,12 +288,12 @@ auto TaskManager<F>::start(Tasks&& tasks, Sink&& sink, std::stop_token stop) con
   detail::require_sink<Callee, Task, R>();
 
   const auto began = detail::Clock::now();
-  const detail::Running running{state_->runs};
+  const detail::Running running{state_->workshop().runs};
   auto store = std::make_shared<detail::Store<Task, R>>();
   const std::exception_ptr source =
       store->fill(std::forward<Tasks>(tasks), state_->options.duplicates == Duplicates::share);
   detail::Batch<F, Task, R, Callee> batch{state_->terms(*store, std::move(stop), began), state_->function, *store,
-                                          state_->workshop, &sink};
+                                          state_->workshop(), &sink};
   std::exception_ptr thrown;
   Report<Task, R> report = detail::carry_out(batch, std::move(store), source, thrown);
   if (thrown != nullptr) std::rethrow_exception(thrown);
@@ -316,7 +316,7 @@ auto TaskManager<F>::launch(Tasks&& tasks, Sink&& sink, std::stop_token stop) co
   std::exception_ptr source = store->fill(std::forward<Tasks>(tasks), state_->options.duplicates == Duplicates::share);
   auto run = std::make_unique<Launched>(
       *state_, std::move(store), std::move(source), std::forward<Sink>(sink), std::move(stop), began);
-  if (!state_->workshop.pool.post(detail::job_of<&Launched::drive>(*run))) run->drive();
+  if (!state_->workshop().pool.post(detail::job_of<&Launched::drive>(*run))) run->drive();
   return Run<Task, R>{std::move(run)};
 }
 
@@ -325,6 +325,7 @@ template <class Tasks>
 auto TaskManager<F>::stream(Tasks&& tasks, StreamOptions how, std::stop_token stop) const {
   check<Tasks>();
   using Task = std::ranges::range_value_t<Tasks>;
+  if (state_->options.mode == Mode::process) detail::require_codec<Task>("the tasks of a stream", "to");
   using R = detail::ResultOf<F, Task>;
   return Stream<Task, R>{std::make_unique<detail::Streamed<F, Task, R, Tasks>>(*state_, std::forward<Tasks>(tasks), how,
                                                                                 std::move(stop))};

@@ -32,6 +32,7 @@ struct NoSink {};
 
 /// What a manager keeps between its runs.
 struct Workshop {
+  std::atomic<std::size_t> runs{0};
   std::atomic<std::int64_t> per_task{-1};  // ns that a task of the last run took, waits included; -1: not known
   Watchdog watchdog;
   Pool pool;  // last: its threads end before what they use
@@ -57,7 +58,7 @@ class Batch final : public RemoteAttempts<Batch<F, Task, R, Sink>, F, Task, R> {
         size_(store.size()),
         shares_(this->seats().size() > 1),
         steals_(shares_ && this->options().chunk == 0) {
-    this->writer = &write_task<Task>;
+    this->task_writer = &write_task<Task>;
     this->expect(size_);
     store.make_slots(this->measures());
   }

@@ -124,6 +124,9 @@ class Crew : public Ear {
     return stop_.load(std::memory_order_relaxed) == Stop::cancelled || token_.stop_requested();
   }
 
+  /// An attempt may be asked to stop before it has ended.
+  [[nodiscard]] bool may_stop_attempts() const noexcept { return token_.stop_possible() || options_.timeout.count() != 0; }
+
   [[nodiscard]] Progress progress() const noexcept;
   [[nodiscard]] FirstException& thrown() noexcept { return thrown_; }
 
@@ -142,6 +145,7 @@ class Crew : public Ear {
   void wake_driver() noexcept;
   /// A driver that rests in `poll`, or null: `bell` is rung when it is to wake up.
   void listen(Bell* bell) noexcept;
+  void ring() noexcept;
 
   /// Works until there is nothing to take.
   void help(Seat& seat) noexcept;
@@ -230,7 +234,7 @@ class Crew : public Ear {
   [[nodiscard]] Hub& hub() noexcept { return hub_; }
 
   /// How a task is written; the derived class knows its type.
-  TaskWriter writer = nullptr;
+  TaskWriter task_writer = nullptr;
 
  private:
   void stop(Stop how) noexcept;
@@ -409,6 +413,11 @@ inline void Crew::wake_driver() noexcept {
   changed_.notify_all();
 }
 
+inline void Crew::ring() noexcept {
+  const std::scoped_lock lock(mutex_);
+  if (bell_ != nullptr) bell_->ring();
+}
+
 inline void Crew::listen(Bell* bell) noexcept {
   const std::scoped_lock lock(mutex_);
   bell_ = bell;
@@ -450,7 +459,7 @@ inline void Crew::began(Seat& seat, std::uint64_t number, int attempt, const voi
   started.worker = seat.number;
   started.attempt = attempt;
   started.subject = task;
-  started.writer = writer;
+  started.writer = task_writer;
   hub_.tell(started, thrown_);
 }
 
@@ -506,7 +515,7 @@ inline void Crew::tell(EventKind kind, const About& about) noexcept {
   said.delay = about.delay;
   said.error = about.error;
   said.subject = about.task;
-  said.writer = writer;
+  said.writer = task_writer;
   hub_.tell(said, thrown_);
 }
 
@@ -516,7 +525,7 @@ inline Event Crew::event_of(const Context& from, EventKind kind) const noexcept 
   said.worker = from.worker();
   said.attempt = from.attempt();
   said.subject = ContextAccess::subject(from);
-  said.writer = writer;
+  said.writer = task_writer;
   return said;
 }
 

@@ -8,6 +8,7 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -18,6 +19,7 @@
 #include <ranges>
 #include <span>
 #include <stop_token>
+#include <system_error>
 #include <thread>
 #include <type_traits>
 #include <utility>
@@ -26,9 +28,10 @@
 #include "../core/outcome.hpp"
 #include "../core/store.hpp"
 #include "../core/task_text.hpp"
-#include "attempt.hpp"
 #include "batch.hpp"
 #include "pace.hpp"
+#include "process.hpp"
+#include "remote_attempt.hpp"
 
 namespace taskmgr::detail {
 
@@ -87,11 +90,13 @@ class Ring {
 /// A run over the tasks of a range, pulled as places come free.
 ///
 /// All that touches the source, the duplicates and the order is done by the thread that walks the stream, the driver; the
-/// workers see two queues of numbers. Nothing is kept of what has been handed out.
+/// workers see two queues of numbers. Nothing is kept of what has been handed out. Worker processes are driven by a thread of
+/// their own, so that they go on while the outcomes are walked.
 template <class F, class Task, class R, class Tasks>
-class Flow final : public AnyFlow<Task, R>, public Attempts<Flow<F, Task, R, Tasks>, F, Task, R> {
-  using Base = Attempts<Flow, F, Task, R>;
+class Flow final : public AnyFlow<Task, R>, public RemoteAttempts<Flow<F, Task, R, Tasks>, F, Task, R> {
+  using Base = RemoteAttempts<Flow, F, Task, R>;
   friend Base;
+  friend Attempts<Flow, F, Task, R>;
 
  public:
   /// Whoever gives a flow up requests stop of `terms.stop` before, so that the tasks that run see it.
@@ -101,6 +106,7 @@ class Flow final : public AnyFlow<Task, R>, public Attempts<Flow<F, Task, R, Tas
         tasks_(std::forward<Tasks>(tasks)),
         ordered_(how.ordered),
         alone_(this->options().mode == Mode::serial),
+        in_processes_(this->options().mode == Mode::process),
         window_(how.window != 0 ? how.window : alone_ ? 1 : std::max<std::size_t>(16, 2 * this->seats().size())),
         widest_(how.window != 0 || alone_ ? window_ : std::max<std::size_t>(1024, 8 * this->seats().size())),
         shares_duplicates_(Keyed<Task> && this->options().duplicates == Duplicates::share),
@@ -111,7 +117,7 @@ class Flow final : public AnyFlow<Task, R>, public Attempts<Flow<F, Task, R, Tas
     pulled_now_.reserve(widest_);
     for (std::size_t id = widest_; id-- > 0;) free_.push_back(id);
     this->tells_leaving.store(!alone_, std::memory_order_relaxed);
-    this->writer = &write_task<Task>;
+    this->task_writer = &write_task<Task>;
     this->open();
   }
   ~Flow() override;
@@ -124,6 +130,7 @@ class Flow final : public AnyFlow<Task, R>, public Attempts<Flow<F, Task, R, Tas
   static constexpr std::size_t npos = HashIndex::npos;
 
   // --- Home
+  static constexpr bool sends_tasks = true;  // a worker process was forked before they were pulled
   [[nodiscard]] Passage<Task, R>& at(std::size_t id) const noexcept { return *passages_[id]; }
   [[nodiscard]] const Task& task(std::size_t id) const noexcept { return *at(id).task; }
   [[nodiscard]] Slot<R>& slot(std::size_t id) noexcept { return *at(id).slot; }
@@ -142,6 +149,17 @@ class Flow final : public AnyFlow<Task, R>, public Attempts<Flow<F, Task, R, Tas
   [[nodiscard]] std::size_t next_done();
   void get_on() noexcept;
 
+  // --- Remote: on the thread that drives the worker processes
+  void next_errands(List<Errand>& errands, std::size_t most) override;
+  [[nodiscard]] std::size_t left() const noexcept override { return waiting_count_.load(std::memory_order_relaxed); }
+  void publish_all(std::span<const std::size_t> ids, Seat& seat) noexcept override;
+  [[nodiscard]] bool goes_on() const noexcept override {
+    return !closing_.load(std::memory_order_acquire) || !this->settled();
+  }
+  void drive_processes() noexcept;
+  void man() noexcept;
+  void unman() noexcept;
+
   // --- the workers
   std::size_t work(Seat& seat) noexcept override;
   [[nodiscard]] std::optional<RetryQueue::Waiting> pop_due();
@@ -153,6 +171,7 @@ class Flow final : public AnyFlow<Task, R>, public Attempts<Flow<F, Task, R, Tas
   std::optional<std::ranges::iterator_t<Tasks_>> at_;
   const bool ordered_;
   const bool alone_;
+  const bool in_processes_;
   std::size_t window_;
   const std::size_t widest_;
   bool offered_ = false;
@@ -181,6 +200,13 @@ class Flow final : public AnyFlow<Task, R>, public Attempts<Flow<F, Task, R, Tas
   std::atomic<std::size_t> waiting_count_{0};
   std::atomic<std::size_t> done_count_{0};
   std::atomic<std::int64_t> per_task_{-1};  // ns
+
+  enum class Manned { no, yes, left };  // the worker processes, by a thread that drives them
+  Manned manned_ = Manned::no;          // guarded by the next
+  std::mutex manning_;
+  std::condition_variable unmanned_;
+  std::atomic<bool> closing_{false};
+  Clock::time_point published_ = Clock::now();
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -191,6 +217,7 @@ Flow<F, Task, R, Tasks>::~Flow() {
   over_ = true;
   current_.reset();
   if (offered_) workshop_.pool.withdraw(*this);
+  unman();
   if (!this->settled()) work(this->seats()[0]);  // what nobody had begun is cancelled
   if (!ended_) this->close();
 }
@@ -218,6 +245,7 @@ Outcome<Task, R>* Flow<F, Task, R, Tasks>::next() {
 template <class F, class Task, class R, class Tasks>
 void Flow<F, Task, R, Tasks>::end() {
   if (std::exchange(ended_, true)) return;
+  unman();
   if (offered_) workshop_.pool.withdraw(*this);
   offered_ = false;
   this->close();
@@ -283,6 +311,7 @@ void Flow<F, Task, R, Tasks>::announce() noexcept {
   }
   pulled_now_.clear();
   if (alone_) return;
+  if (in_processes_) return this->ring();
   const std::int64_t per_task = per_task_.load(std::memory_order_relaxed);
   const bool call = per_task < 0 || per_task * static_cast<std::int64_t>(count) > worth_a_call;
   if (offered_) {
@@ -352,6 +381,11 @@ template <class F, class Task, class R, class Tasks>
 void Flow<F, Task, R, Tasks>::get_on() noexcept {
   const std::int64_t per_task = per_task_.load(std::memory_order_relaxed);
   if (window_ < widest_ && per_task >= 0 && per_task < Pace::goal.count()) window_ = std::min(2 * window_, widest_);
+  if (in_processes_) {
+    man();
+    this->rest_until(RetryQueue::never, [this] { return done_count_.load() != 0; });
+    return;
+  }
   driver_.store(std::this_thread::get_id(), std::memory_order_relaxed);
   bool worked = false;
   bool leaves_it = false;
@@ -376,6 +410,68 @@ void Flow<F, Task, R, Tasks>::get_on() noexcept {
   const bool sees_to_it = !leaves_it && workshop_.pool.has_seat(*this);
   const RetryQueue::TimePoint due = sees_to_it ? this->next_due() : RetryQueue::never;
   this->rest_until(due, [this] { return done_count_.load() != 0; });
+}
+
+/// Sees to it that somebody drives the worker processes. If nobody can, no task is begun any more.
+template <class F, class Task, class R, class Tasks>
+void Flow<F, Task, R, Tasks>::man() noexcept {
+  {
+    const std::scoped_lock lock(manning_);
+    if (manned_ == Manned::yes) return;
+    if (manned_ == Manned::no && workshop_.pool.post(job_of<&Flow::drive_processes>(*this))) {
+      manned_ = Manned::yes;
+      return;
+    }
+  }
+  if (!this->stopping()) {
+    this->thrown().keep(std::make_exception_ptr(std::system_error(
+        std::make_error_code(std::errc::resource_unavailable_try_again), "taskmgr: cannot start a thread for worker processes")));
+  }
+  this->halt();
+  work(this->seats()[0]);
+}
+
+/// Waits for the worker processes to end.
+template <class F, class Task, class R, class Tasks>
+void Flow<F, Task, R, Tasks>::unman() noexcept {
+  closing_.store(true, std::memory_order_release);
+  this->ring();
+  std::unique_lock lock(manning_);
+  while (manned_ == Manned::yes) unmanned_.wait(lock);
+}
+
+template <class F, class Task, class R, class Tasks>
+void Flow<F, Task, R, Tasks>::drive_processes() noexcept {
+  try {
+    Fleet{*this, *this, this->seats(), this->options()}.drive();
+  } catch (...) {  // there is no fleet
+    this->thrown().keep(std::current_exception());
+    this->halt();
+  }
+  const std::scoped_lock lock(manning_);
+  manned_ = Manned::left;
+  this->wake_driver();
+  unmanned_.notify_all();  // with the lock held: who waits ends this object's life
+}
+
+template <class F, class Task, class R, class Tasks>
+void Flow<F, Task, R, Tasks>::next_errands(List<Errand>& errands, std::size_t most) {
+  errands.reserve(errands.size() + most);
+  for (; most != 0; --most) {
+    const auto due = pop_due();
+    if (!due) break;
+    errands.push_back({due->id, due->attempt, false});
+  }
+  const std::scoped_lock lock(queues_);
+  for (; most != 0 && !waiting_.empty(); --most) errands.push_back({waiting_.pop(), 1, false});
+  waiting_count_.store(waiting_.size(), std::memory_order_relaxed);
+}
+
+template <class F, class Task, class R, class Tasks>
+void Flow<F, Task, R, Tasks>::publish_all(std::span<const std::size_t> ids, Seat&) noexcept {
+  const Clock::time_point now = Clock::now();
+  per_task_.store((now - std::exchange(published_, now)).count() / static_cast<std::int64_t>(ids.size()), std::memory_order_relaxed);
+  pass_on(ids);
 }
 
 template <class F, class Task, class R, class Tasks>

@@ -12,9 +12,11 @@
 #include <functional>
 #include <future>
 #include <ios>
+#include <iterator>
 #include <memory>
 #include <new>
 #include <optional>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -23,9 +25,7 @@
 #include <utility>
 #include <variant>
 
-#include "../core/aggregate.hpp"
 #include "../core/error.hpp"
-#include "codec.hpp"
 #include "decode.hpp"
 #include "wire.hpp"
 
@@ -57,24 +57,82 @@ void encode_error(Writer& writer, TaskError::Kind kind, const std::exception_ptr
 
 // ---------------------------------------------------------------------------------------------------------------------
 
-/// Made of a text that is all of them.
-using TextErrors = Types<std::logic_error, std::domain_error, std::invalid_argument, std::length_error,
-                         std::out_of_range, std::runtime_error, std::range_error, std::overflow_error,
-                         std::underflow_error, Error, TimeoutError, Cancelled, CodecError, UsageError>;
-
-/// Without anything in them.
-using PlainErrors = Types<std::exception, std::bad_alloc, std::bad_array_new_length, std::bad_cast, std::bad_typeid,
-                          std::bad_exception, std::bad_function_call, std::bad_weak_ptr, std::bad_optional_access,
-                          std::bad_variant_access, std::bad_any_cast>;
-
 enum class ErrorForm : std::uint8_t { remote, text, plain, crash, system, ios, filesystem, future };
 
-/// With a code. `argument` is the text that the constructor was given, where it was.
-struct CodedError {
-  std::uint8_t category = 0;
-  int value = 0;
-  std::optional<std::string> argument;
+/// An exception taken apart, for all kinds alike: what a form has no use for is empty.
+struct ErrorParts {
+  ErrorForm form = ErrorForm::remote;
+  std::uint8_t index = 0;    // of the type, or of the category of the code
+  std::int32_t number = 0;   // the code, or the signal
+  std::int32_t other = 0;    // the exit code; 1 if a text stands before the code's message
+  std::string text;
+  std::string first;         // the name of a foreign type; a path
+  std::string second;
 };
+inline constexpr ErrorForm last_error_form = ErrorForm::future;
+
+/// Made of a text that is all of them; `throw_text` has them in the same order.
+inline constexpr const std::type_info* text_errors[] = {
+    &typeid(std::logic_error),    &typeid(std::domain_error),   &typeid(std::invalid_argument), &typeid(std::length_error),
+    &typeid(std::out_of_range),   &typeid(std::runtime_error),  &typeid(std::range_error),      &typeid(std::overflow_error),
+    &typeid(std::underflow_error), &typeid(Error),              &typeid(TimeoutError),          &typeid(Cancelled),
+    &typeid(CodecError),          &typeid(UsageError)};
+
+[[noreturn]] inline void throw_text(std::uint8_t index, const std::string& text) {
+  switch (index) {
+    case 0: throw std::logic_error(text);
+    case 1: throw std::domain_error(text);
+    case 2: throw std::invalid_argument(text);
+    case 3: throw std::length_error(text);
+    case 4: throw std::out_of_range(text);
+    case 5: throw std::runtime_error(text);
+    case 6: throw std::range_error(text);
+    case 7: throw std::overflow_error(text);
+    case 8: throw std::underflow_error(text);
+    case 9: throw Error(text);
+    case 10: throw TimeoutError(text);
+    case 11: throw Cancelled(text);
+    case 12: throw CodecError(text);
+    default: throw UsageError(text);
+  }
+}
+
+/// Without anything in them; `throw_plain` has them in the same order.
+inline constexpr const std::type_info* plain_errors[] = {
+    &typeid(std::exception),         &typeid(std::bad_alloc),          &typeid(std::bad_array_new_length),
+    &typeid(std::bad_cast),          &typeid(std::bad_typeid),         &typeid(std::bad_exception),
+    &typeid(std::bad_function_call), &typeid(std::bad_weak_ptr),       &typeid(std::bad_optional_access),
+    &typeid(std::bad_any_cast),      &typeid(std::bad_variant_access)};
+
+[[noreturn]] inline void throw_plain(std::uint8_t index, const std::string& text) {
+  switch (index) {
+    case 0: throw std::exception();
+    case 1: throw std::bad_alloc();
+    case 2: throw std::bad_array_new_length();
+    case 3: throw std::bad_cast();
+    case 4: throw std::bad_typeid();
+    case 5: throw std::bad_exception();
+    case 6: throw std::bad_function_call();
+    case 7: throw std::bad_weak_ptr();
+    case 8: throw std::bad_optional_access();
+    case 9: throw std::bad_any_cast();
+    default: break;
+  }
+  // Its text is chosen by the library, at the place that throws it.
+  try {
+    static_cast<void>(std::get<0>(std::variant<int, char>{'a'}));
+  } catch (const std::bad_variant_access& error) {
+    if (text == error.what()) throw;
+  }
+  throw std::bad_variant_access();
+}
+
+/// Where `error`'s type stands among `types`; their number if it is none of them.
+[[nodiscard]] inline std::size_t place_among(std::span<const std::type_info* const> types, const std::exception& error) {
+  std::size_t place = 0;
+  while (place != types.size() && typeid(error) != *types[place]) ++place;
+  return place;
+}
 
 inline constexpr std::uint8_t category_count = 4;
 
@@ -87,33 +145,20 @@ inline const std::error_category& category_of(std::uint8_t index) {
   }
 }
 
-/// Nothing if the code is of another category, or the text is not made as the standard library makes it.
-inline std::optional<CodedError> take_apart(const std::system_error& error) {
-  CodedError result;
-  result.value = error.code().value();
-  while (result.category < category_count && error.code().category() != category_of(result.category)) ++result.category;
-  if (result.category == category_count) return std::nullopt;
+/// False if the code is of another category, or the text is not made as the standard library makes it.
+inline bool take_apart_code(const std::system_error& error, ErrorParts& parts) {
+  parts.number = error.code().value();
+  while (parts.index < category_count && error.code().category() != category_of(parts.index)) ++parts.index;
+  if (parts.index == category_count) return false;
   const std::string message = error.code().message();
-  std::string text = error.std::system_error::what();  // without what a class derived from it may put around
-  if (text == message) return result;
-  if (!text.ends_with(": " + message)) return std::nullopt;
-  text.resize(text.size() - message.size() - 2);
-  result.argument = std::move(text);
-  return result;
-}
-
-template <class T>
-void encode_all(Writer& writer, const T& value) {
-  Codec<T>::encode(writer, value);
-}
-
-template <class... Error>
-bool encode_one_of(Writer& writer, const std::exception& error, ErrorForm form, Types<Error...>) {
-  std::uint8_t index = 0;
-  if (!((typeid(error) == typeid(Error) || (++index, false)) || ...)) return false;
-  detail::encode_all(writer, form);
-  detail::encode_all(writer, index);
-  detail::encode_all<std::string>(writer, error.what());
+  parts.text = error.std::system_error::what();  // without what a class derived from it may put around
+  if (parts.text == message) {
+    parts.text.clear();
+    return true;
+  }
+  if (!parts.text.ends_with(": " + message)) return false;
+  parts.text.resize(parts.text.size() - message.size() - 2);
+  parts.other = 1;
   return true;
 }
 
@@ -123,153 +168,120 @@ inline bool is_stream_failure(const std::exception& error) {
   return type == typeid(std::ios_base::failure) || std::string_view{type.name()} == "St13__ios_failure";
 }
 
-inline bool encode_coded(Writer& writer, const std::system_error& error) {
-  ErrorForm form = ErrorForm::system;
-  if (is_stream_failure(error)) form = ErrorForm::ios;
-  else if (typeid(error) == typeid(std::filesystem::filesystem_error)) form = ErrorForm::filesystem;
-  else if (typeid(error) != typeid(std::system_error)) return false;
-  const std::optional<CodedError> coded = detail::take_apart(error);
-  if (!coded || (form != ErrorForm::system && !coded->argument)) return false;
-  detail::encode_all(writer, form);
-  detail::encode_all(writer, *coded);
-  if (form == ErrorForm::filesystem) {
-    const auto& of_files = static_cast<const std::filesystem::filesystem_error&>(error);
-    detail::encode_all(writer, of_files.path1());
-    detail::encode_all(writer, of_files.path2());
+inline bool take_apart_system(const std::system_error& error, ErrorParts& parts) {
+  if (!take_apart_code(error, parts)) return false;
+  if (typeid(error) == typeid(std::system_error)) {
+    parts.form = ErrorForm::system;
+    return true;
+  }
+  if (parts.other == 0) return false;
+  if (is_stream_failure(error)) {
+    parts.form = ErrorForm::ios;
+    return true;
+  }
+  if (typeid(error) != typeid(std::filesystem::filesystem_error)) return false;
+  const auto& of_files = static_cast<const std::filesystem::filesystem_error&>(error);
+  parts.form = ErrorForm::filesystem;
+  parts.first = of_files.path1().native();
+  parts.second = of_files.path2().native();
+  return true;
+}
+
+/// False if it cannot come back as what it is.
+inline bool take_apart(const std::exception& error, ErrorParts& parts) {
+  if (const std::size_t place = place_among(text_errors, error); place != std::size(text_errors)) {
+    parts = {ErrorForm::text, static_cast<std::uint8_t>(place), 0, 0, error.what(), {}, {}};
+  } else if (const std::size_t plain = place_among(plain_errors, error); plain != std::size(plain_errors)) {
+    parts = {ErrorForm::plain, static_cast<std::uint8_t>(plain), 0, 0, error.what(), {}, {}};
+  } else if (typeid(error) == typeid(WorkerCrashed)) {
+    const auto& crash = static_cast<const WorkerCrashed&>(error);
+    parts = {ErrorForm::crash, 0, crash.signal(), crash.exit_code(), crash.what(), {}, {}};
+  } else if (typeid(error) == typeid(RemoteError)) {
+    parts = {ErrorForm::remote, 0, 0, 0, error.what(), static_cast<const RemoteError&>(error).type(), {}};
+  } else if (typeid(error) == typeid(std::future_error)) {
+    parts = {ErrorForm::future, 0, static_cast<const std::future_error&>(error).code().value(), 0, {}, {}, {}};
+  } else if (const auto* const system = dynamic_cast<const std::system_error*>(&error)) {
+    return take_apart_system(*system, parts);
+  } else {
+    return false;
   }
   return true;
 }
 
-/// False, and nothing is written, if it cannot come back as what it is.
-inline bool encode_exactly(Writer& writer, const std::exception& error) {
-  if (detail::encode_one_of(writer, error, ErrorForm::text, TextErrors{})) return true;
-  if (detail::encode_one_of(writer, error, ErrorForm::plain, PlainErrors{})) return true;
-  if (const auto* const system = dynamic_cast<const std::system_error*>(&error))
-    return detail::encode_coded(writer, *system);
-  if (typeid(error) == typeid(WorkerCrashed)) {
-    const auto& crash = static_cast<const WorkerCrashed&>(error);
-    detail::encode_all(writer, ErrorForm::crash);
-    detail::encode_all<std::string>(writer, crash.what());
-    detail::encode_all(writer, crash.signal());
-    detail::encode_all(writer, crash.exit_code());
-    return true;
-  }
-  if (typeid(error) == typeid(RemoteError)) {
-    detail::encode_all(writer, ErrorForm::remote);
-    detail::encode_all(writer, static_cast<const RemoteError&>(error).type());
-    detail::encode_all<std::string>(writer, error.what());
-    return true;
-  }
-  if (typeid(error) == typeid(std::future_error)) {
-    detail::encode_all(writer, ErrorForm::future);
-    detail::encode_all(writer, static_cast<const std::future_error&>(error).code().value());
-    return true;
-  }
-  return false;
+inline void write_text(Writer& writer, const std::string& text) {
+  writer.write_size(text.size());
+  writer.write(text.data(), text.size());
 }
 
 inline void encode_error(Writer& writer, TaskError::Kind kind, const std::exception_ptr& exception) {
-  detail::encode_all(writer, static_cast<std::uint8_t>(kind));
-  if (exception != nullptr) {
-    try {
-      std::rethrow_exception(exception);
-    } catch (const std::exception& error) {
-      if (detail::encode_exactly(writer, error)) return;
-    } catch (...) {
-    }
+  ErrorParts parts;
+  bool exactly = false;
+  try {
+    if (exception != nullptr) std::rethrow_exception(exception);
+  } catch (const std::exception& error) {
+    exactly = take_apart(error, parts);
+  } catch (...) {
   }
-  const Description description = detail::describe(exception);
-  detail::encode_all(writer, ErrorForm::remote);
-  detail::encode_all<std::string>(writer,
-                                  description.type != nullptr ? detail::type_name(*description.type) : "unknown");
-  detail::encode_all(writer, description.message);
-}
-
-template <class T>
-T decode_all(Reader& reader) {
-  return Codec<T>::decode(reader);
-}
-
-template <class T>
-std::exception_ptr make_text(const std::string& text) {
-  return std::make_exception_ptr(T(text));
-}
-
-/// The text of `bad_variant_access` is chosen by the library, at the place that throws it.
-template <class T>
-std::exception_ptr make_plain(const std::string& text) {
-  if constexpr (std::is_same_v<T, std::bad_variant_access>) {
-    try {
-      static_cast<void>(std::get<0>(std::variant<int, char>{'a'}));
-    } catch (const std::bad_variant_access& error) {
-      if (text == error.what()) return std::current_exception();
-    }
+  if (!exactly) {
+    Description description = detail::describe(exception);
+    parts = {};
+    parts.text = std::move(description.message);
+    parts.first = description.type != nullptr ? detail::type_name(*description.type) : "unknown";
   }
-  return std::make_exception_ptr(T{});
+  const std::uint8_t head[] = {static_cast<std::uint8_t>(kind), static_cast<std::uint8_t>(parts.form), parts.index};
+  const std::int32_t numbers[] = {parts.number, parts.other};
+  writer.write(head, sizeof head);
+  writer.write(numbers, sizeof numbers);
+  for (const std::string* const text : {&parts.text, &parts.first, &parts.second}) write_text(writer, *text);
 }
 
-using MakeError = std::exception_ptr (*)(const std::string&);
-template <class... T>
-std::exception_ptr make_one_of(Reader& reader, const MakeError (&makers)[sizeof...(T)], Types<T...>) {
-  const auto index = detail::decode_all<std::uint8_t>(reader);
-  if (index >= sizeof...(T)) detail::fail_damaged("an exception of an unknown type");
-  return makers[index](detail::decode_all<std::string>(reader));
-}
-template <class... T>
-std::exception_ptr decode_text(Reader& reader, Types<T...> types) {
-  return detail::make_one_of(reader, {&detail::make_text<T>...}, types);
-}
-template <class... T>
-std::exception_ptr decode_plain(Reader& reader, Types<T...> types) {
-  return detail::make_one_of(reader, {&detail::make_plain<T>...}, types);
-}
-
-inline std::exception_ptr decode_coded(Reader& reader, ErrorForm form) {
-  const auto coded = detail::decode_all<CodedError>(reader);
-  if (coded.category >= category_count) detail::fail_damaged("an error code of an unknown category");
-  const std::error_code code{coded.value, category_of(coded.category)};
-  const std::string argument = coded.argument.value_or("");
-  if (form == ErrorForm::ios) return std::make_exception_ptr(std::ios_base::failure(argument, code));
-  if (form == ErrorForm::filesystem) {
-    using std::filesystem::filesystem_error;
-    const auto one = detail::decode_all<std::filesystem::path>(reader);
-    const auto other = detail::decode_all<std::filesystem::path>(reader);
-    if (!other.empty()) return std::make_exception_ptr(filesystem_error(argument, one, other, code));
-    if (!one.empty()) return std::make_exception_ptr(filesystem_error(argument, one, code));
-    return std::make_exception_ptr(filesystem_error(argument, code));
+[[noreturn]] inline void throw_coded(const ErrorParts& parts) {
+  using std::filesystem::filesystem_error;
+  const std::error_code code{parts.number, category_of(parts.index)};
+  switch (parts.form) {
+    case ErrorForm::ios: throw std::ios_base::failure(parts.text, code);
+    case ErrorForm::filesystem:
+      if (!parts.second.empty()) throw filesystem_error(parts.text, parts.first, parts.second, code);
+      if (!parts.first.empty()) throw filesystem_error(parts.text, parts.first, code);
+      throw filesystem_error(parts.text, code);
+    default:
+      if (parts.other == 0) throw std::system_error(code);
+      throw std::system_error(code, parts.text);
   }
-  if (!coded.argument) return std::make_exception_ptr(std::system_error(code));
-  return std::make_exception_ptr(std::system_error(code, argument));
 }
 
-inline std::exception_ptr decode_exception(Reader& reader) {
-  const auto form = detail::decode_all<ErrorForm>(reader);
-  switch (form) {
-    case ErrorForm::remote: {
-      auto type = detail::decode_all<std::string>(reader);
-      return std::make_exception_ptr(RemoteError(std::move(type), detail::decode_all<std::string>(reader)));
-    }
-    case ErrorForm::text: return detail::decode_text(reader, TextErrors{});
-    case ErrorForm::plain: return detail::decode_plain(reader, PlainErrors{});
-    case ErrorForm::crash: {
-      const auto text = detail::decode_all<std::string>(reader);
-      const auto signal = detail::decode_all<int>(reader);
-      return std::make_exception_ptr(WorkerCrashed(text, signal, detail::decode_all<int>(reader)));
-    }
-    case ErrorForm::system:
-    case ErrorForm::ios:
-    case ErrorForm::filesystem: return detail::decode_coded(reader, form);
-    case ErrorForm::future:
-      return std::make_exception_ptr(
-          std::future_error(static_cast<std::future_errc>(detail::decode_all<int>(reader))));
+[[noreturn]] inline void throw_again(const ErrorParts& parts) {
+  switch (parts.form) {
+    case ErrorForm::remote: throw RemoteError(parts.first, parts.text);
+    case ErrorForm::text: throw_text(parts.index, parts.text);
+    case ErrorForm::plain: throw_plain(parts.index, parts.text);
+    case ErrorForm::crash: throw WorkerCrashed(parts.text, parts.number, parts.other);
+    case ErrorForm::future: throw std::future_error(static_cast<std::future_errc>(parts.number));
+    default: throw_coded(parts);
   }
-  detail::fail_damaged("an exception of an unknown form");
 }
 
 inline SentError decode_error(Reader& reader) {
-  const auto kind = detail::decode_all<std::uint8_t>(reader);
-  if (kind > static_cast<std::uint8_t>(TaskError::Kind::crash)) detail::fail_damaged("an unknown kind of failure");
-  return {static_cast<TaskError::Kind>(kind), detail::decode_exception(reader)};
+  std::uint8_t head[3];
+  std::int32_t numbers[2];
+  reader.read(head, sizeof head);
+  reader.read(numbers, sizeof numbers);
+  if (head[0] > static_cast<std::uint8_t>(TaskError::Kind::crash)) detail::fail_damaged("an unknown kind of failure");
+  if (head[1] > static_cast<std::uint8_t>(last_error_form)) detail::fail_damaged("an exception of an unknown form");
+  ErrorParts parts{static_cast<ErrorForm>(head[1]), head[2], numbers[0], numbers[1], {}, {}, {}};
+  const std::size_t indices = parts.form == ErrorForm::text    ? std::size(text_errors)
+                              : parts.form == ErrorForm::plain ? std::size(plain_errors)
+                                                                      : category_count;
+  if (parts.index >= indices) detail::fail_damaged("an exception of an unknown type or category");
+  for (std::string* const text : {&parts.text, &parts.first, &parts.second}) {
+    const auto bytes = reader.take(reader.read_size());
+    text->assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  }
+  try {
+    throw_again(parts);
+  } catch (...) {
+    return {static_cast<TaskError::Kind>(head[0]), std::current_exception()};
+  }
 }
 
 }  // namespace taskmgr::detail

@@ -65,8 +65,9 @@ class WorkerProcess final : public Ear {
 // ---------------------------------------------------------------------------------------------------------------------
 
 inline void WorkerProcess::live() noexcept {
-  ContextAccess::bind(seat_.context, seat_.number, this, stopper_.get_token());
-  ContextAccess::stop_flag(seat_.context, &page_.stop);
+  const bool stops = crew_.may_stop_attempts();
+  ContextAccess::bind(seat_.context, seat_.number, this, stops ? stopper_.get_token() : std::stop_token{});
+  if (stops) ContextAccess::stop_flag(seat_.context, &page_.stop);
   try {
     if (!get_ready()) return;
     OrderHead order;
