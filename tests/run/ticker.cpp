@@ -19,6 +19,8 @@
 #include <utility>
 #include <vector>
 
+#include "support/build.hpp"
+
 using taskmgr::detail::Job, taskmgr::detail::job_for, taskmgr::detail::job_of, taskmgr::detail::Ticker;
 using namespace std::chrono_literals;
 
@@ -253,14 +255,6 @@ TEST_CASE("many threads register and end at once") {
   for (std::thread& thread : threads) thread.join();
   CHECK(ticks > 0);
 }
-
-#if defined(__SANITIZE_THREAD__)
-#define TASKMGR_TEST_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define TASKMGR_TEST_TSAN 1
-#endif
-#endif
 
 #ifndef TASKMGR_TEST_TSAN  // which ends a child that starts threads, if its parent had some
 TEST_CASE("in a forked child an inherited ticker ticks, and everything ends") {

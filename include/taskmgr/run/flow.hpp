@@ -144,7 +144,7 @@ class Flow final : public AnyFlow<Task, R>, public RemoteAttempts<Flow<F, Task, 
   void give_up_current() noexcept;
   void pull();
   void pull_one();
-  void announce() noexcept;
+  void pass_to_workers() noexcept;
   void end();
   [[nodiscard]] std::size_t next_done();
   void get_on() noexcept;
@@ -287,7 +287,7 @@ void Flow<F, Task, R, Tasks>::pull() {
       over_ = *at_ == std::ranges::end(tasks_);
       if (!over_) pull_one();
       const std::size_t waiting = waiting_count_.load(std::memory_order_relaxed);
-      if (waiting == 0 || pulled_now_.size() >= together) announce();
+      if (waiting == 0 || pulled_now_.size() >= together) pass_to_workers();
       if (waiting >= this->seats().size() && done_count_.load(std::memory_order_relaxed) != 0) break;
     }
   } catch (...) {
@@ -295,12 +295,12 @@ void Flow<F, Task, R, Tasks>::pull() {
     over_ = true;
   }
   if (this->stopping()) over_ = true;
-  announce();
+  pass_to_workers();
 }
 
 /// Lets the workers have what was pulled.
 template <class F, class Task, class R, class Tasks>
-void Flow<F, Task, R, Tasks>::announce() noexcept {
+void Flow<F, Task, R, Tasks>::pass_to_workers() noexcept {
   const std::size_t count = pulled_now_.size();
   if (count == 0) return;
   this->expect(count);

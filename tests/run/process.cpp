@@ -1,0 +1,612 @@
+// SPDX-License-Identifier: MIT
+#include <taskmgr/run/process.hpp>
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cerrno>
+#include <cstdlib>
+#include <map>
+#include <set>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <taskmgr/manager/task_manager.hpp>
+
+#include "support/build.hpp"
+#include "support/manager.hpp"
+#include "support/processes.hpp"
+#include "support/recorder.hpp"
+#include "support/wait.hpp"
+
+using support::Manager;
+using support::numbers;
+using support::Shared;
+using taskmgr::Context;
+using taskmgr::Mode;
+using taskmgr::Options;
+using taskmgr::TaskError;
+using taskmgr::TaskManager;
+using taskmgr::WorkerCrashed;
+using namespace std::chrono_literals;
+
+namespace {
+
+const WorkerCrashed& crash_in(const TaskError& error) {
+  static thread_local WorkerCrashed last{"", 0, 0};
+  try {
+    error.rethrow();
+  } catch (const WorkerCrashed& crashed) {
+    last = crashed;
+  }
+  return last;
+}
+
+}  // namespace
+
+// --- deaths
+
+TEST_CASE("each way to die fails the task that died, and no other") {
+  const support::NothingLeft nothing_left;
+  const Manager manager{[](Context&, int x) {
+                          switch (x) {
+                            case 10: raise(SIGSEGV); break;
+                            case 20: std::abort();
+                            case 30: _exit(7);
+                            case 40: kill(getpid(), SIGKILL); break;
+                            case 50: raise(SIGTERM); break;
+                            case 60: _exit(0);
+                            default: break;
+                          }
+                          return x;
+                        },
+                        {.mode = Mode::process, .workers = 2}};
+  const auto report = manager.start(numbers(100));
+  CHECK(support::adds_up(report));
+  CHECK(report.failed == 6);
+  const auto& errors = report.error_map();
+  struct Expected {
+    int task, signal, code;
+  };
+  for (const Expected& died : {Expected{10, SIGSEGV, 0}, {20, SIGABRT, 0}, {30, 0, 7}, {40, SIGKILL, 0}, {50, SIGTERM, 0}, {60, 0, 0}}) {
+    CAPTURE(died.task);
+    REQUIRE(errors.contains(died.task));
+    CHECK(errors.at(died.task).kind() == TaskError::Kind::crash);
+    CHECK(errors.at(died.task).attempts() == 1);
+    CHECK(crash_in(errors.at(died.task)).signal() == died.signal);
+    CHECK(crash_in(errors.at(died.task)).exit_code() == died.code);
+  }
+  CHECK(errors.at(10).message() == "its worker process was killed by SIGSEGV");
+  CHECK(errors.at(30).message() ==
+        "its worker process has exited with code 7 in the middle of the task: a task must return or throw");
+  CHECK(errors.at(40).message().find("dmesg") != std::string::npos);
+}
+
+TEST_CASE("a crash is asked about by the retry's rule, in the parent") {
+  const support::NothingLeft nothing_left;
+  Shared<int> asked_here;
+  const pid_t host = getpid();
+  const Manager manager{[](Context& context, int x) {
+                          if (context.attempt() <= x) kill(getpid(), SIGKILL);
+                          return context.attempt();
+                        },
+                        {.mode = Mode::process,
+                         .workers = 2,
+                         .retry = {.max_retries = 2, .base_delay = 1ms, .on = taskmgr::retry_if([&](const std::exception& error) {
+                                     if (getpid() == host) ++asked_here.get();
+                                     return dynamic_cast<const WorkerCrashed*>(&error) != nullptr;
+                                   })}}};
+  const auto report = manager.start(numbers(4));
+  CHECK(support::adds_up(report));
+  CHECK(report.failed == 1);
+  CHECK(report.retries == 5);
+  CHECK(report.success_map().at(2) == 3);
+  CHECK(report.error_map().at(3).attempts() == 3);
+  CHECK(asked_here.get() == 5);
+}
+
+TEST_CASE("a hang is killed in time, also one that ignores SIGTERM, and what it started dies with it") {
+  const support::NothingLeft nothing_left;
+  Shared<std::atomic<pid_t>> grandchild;
+  const Manager manager{[&](Context&, int x) {
+                          if (x != 1) return x;
+                          signal(SIGTERM, SIG_IGN);
+                          const pid_t child = fork();
+                          if (child != 0) grandchild.get() = child;
+                          for (;;) pause();
+                        },
+                        {.mode = Mode::process, .workers = 2, .timeout = 200ms}};
+  const auto begin = std::chrono::steady_clock::now();
+  const auto report = manager.start(numbers(6));
+  const auto took = std::chrono::steady_clock::now() - begin;
+  CHECK(report.succeeded == 5);
+  CHECK(report.error_map().at(1).kind() == TaskError::Kind::timeout);
+  CHECK(report.error_map().at(1).message() == "no result within the timeout of 0.2 s");
+  CHECK(took >= 400ms);
+  CHECK(took < 400ms + support::slack);
+  const pid_t child = grandchild.get();
+  REQUIRE(child > 0);
+  CHECK(support::gone_within(child, 5s));
+}
+
+TEST_CASE("a stopped worker is killed at its deadline") {
+  const support::NothingLeft nothing_left;
+  const Manager manager{[](Context& context, int x) {
+                          if (x == 3 && context.attempt() == 1) raise(SIGSTOP);
+                          return x;
+                        },
+                        {.mode = Mode::process, .workers = 2, .retry = {.max_retries = 1, .base_delay = 1ms}, .timeout = 50ms}};
+  const auto report = manager.start(numbers(20));
+  CHECK(report.ok());
+  CHECK(report.retries == 1);
+}
+
+TEST_CASE("what was queued behind a crash loses no attempt, and a chunk is no exception") {
+  for (const std::size_t chunk : {0U, 1U, 16U}) {
+    CAPTURE(chunk);
+    const support::NothingLeft nothing_left;
+    const Manager manager{[](Context& context, int x) {
+                            if (x % 50 == 25) kill(getpid(), SIGKILL);
+                            return context.attempt();
+                          },
+                          {.mode = Mode::process, .workers = 3, .chunk = chunk}};
+    const auto report = manager.start(numbers(500));
+    CHECK(support::adds_up(report));
+    CHECK(report.failed == 10);
+    for (const auto& [task, attempts] : report.success_map()) CHECK(attempts == 1);
+  }
+}
+
+TEST_CASE("workers that die before they begin a task end the run, with that reason") {
+  const support::NothingLeft nothing_left;
+  const Manager manager{[](Context&, int x) { return x; },
+                        {.mode = Mode::process, .workers = 2, .on_worker_start = [](std::size_t) { raise(SIGSEGV); }}};
+  const auto report = manager.start(numbers(3));
+  CHECK(report.failed == 3);
+  CHECK(report.error_map().at(2).kind() == TaskError::Kind::crash);
+  CHECK(report.error_map().at(2).message().find("before they began a task") != std::string::npos);
+  CHECK(crash_in(report.error_map().at(2)).signal() == SIGSEGV);
+}
+
+TEST_CASE("a worker whose start throws runs no task, and the exception comes back") {
+  const support::NothingLeft nothing_left;
+  for (const bool all : {false, true}) {
+    const Manager manager{[](Context& context, int) { return static_cast<int>(context.worker()); },
+                          {.mode = Mode::process, .workers = 2, .on_worker_start = [all](std::size_t worker) {
+                             if (all || worker == 0) throw std::length_error("no model for this worker");
+                           }}};
+    auto run = manager.launch(numbers(20));
+    CHECK_THROWS_AS(run.wait(), std::length_error);
+    const auto& report = run.report();
+    CHECK(report.succeeded == (all ? 0U : 20U));
+    CHECK(report.cancelled == (all ? 20U : 0U));
+    for (const auto& [task, worker] : report.success_map()) CHECK(worker == 1);
+  }
+}
+
+// --- results
+
+TEST_CASE("results of any size cross, and none is too many") {
+  const support::NothingLeft nothing_left;
+  TaskManager manager{[](int n) { return std::string(static_cast<std::size_t>(n), 'x'); }, {.mode = Mode::process, .workers = 2}};
+  const auto report = manager.start({0, 1, 65'000, 65'536, 70'000, 1 << 20, 9 << 20});
+  CHECK(report.ok());
+  for (const auto& [task, text] : report.success_map()) CHECK(text == std::string(static_cast<std::size_t>(task), 'x'));
+  TaskManager many{[](int n) { return n + 1; }, {.mode = Mode::process, .workers = 2}};
+  const auto all = many.start(numbers(support::times(50'000)));
+  CHECK(all.ok());
+  for (const auto& [task, next] : all.success_map()) REQUIRE(next == task + 1);
+}
+
+namespace {
+
+struct Opaque {
+  explicit Opaque(int) {}
+};
+
+struct Picky {
+  explicit Picky(int number) : n(number) {}
+  int n;
+};
+
+}  // namespace
+
+template <>
+struct taskmgr::Codec<Picky> {
+  static void encode(Writer& writer, const Picky& picky) {
+    if (picky.n == 1) throw std::range_error("this one stays here");
+    Codec<int>::encode(writer, picky.n);
+  }
+  static Picky decode(Reader& reader) {
+    const int n = Codec<int>::decode(reader);
+    if (n == 2) throw std::domain_error("this one cannot be made here");
+    if (n == 3) return Picky{Codec<int>::decode(reader)};  // which is not there
+    return Picky{n};
+  }
+};
+
+TEST_CASE("a type without a codec is refused before anything starts") {
+  int ran = 0;
+  TaskManager manager{[&ran](int x) {
+                        ++ran;
+                        return Opaque{x};
+                      },
+                      {.mode = Mode::process}};
+  CHECK_THROWS_WITH_AS(static_cast<void>(manager.start({1})),
+                       doctest::Contains("Opaque: specialise taskmgr::Codec for it, or use Mode::thread"), taskmgr::UsageError);
+  CHECK_THROWS_AS(static_cast<void>(manager.launch({1})), taskmgr::UsageError);
+  TaskManager stream{[](const Opaque&) { return 1; }, {.mode = Mode::process}};
+  CHECK_THROWS_AS(static_cast<void>(stream.stream(std::vector{Opaque{1}})), taskmgr::UsageError);
+  CHECK(stream.start(std::vector{Opaque{1}}).ok());  // a batch is inherited
+  CHECK(ran == 0);
+}
+
+TEST_CASE("a result that cannot be written or read fails its own task") {
+  const support::NothingLeft nothing_left;
+  TaskManager manager{[](int x) { return Picky{x}; }, {.mode = Mode::process, .workers = 2}};
+  const auto report = manager.start(numbers(8));
+  CHECK(report.failed == 3);
+  CHECK(report.error_map().at(1).message() == "this one stays here");
+  CHECK(report.error_map().at(2).message() == "this one cannot be made here");
+  CHECK_THROWS_AS(report.error_map().at(3).rethrow(), taskmgr::CodecError);
+}
+
+TEST_CASE("foreign exceptions come back with their type's name, and the rule sees them where they were thrown") {
+  struct Own : std::runtime_error {
+    using std::runtime_error::runtime_error;
+  };
+  const Manager manager{[](Context&, int x) -> int {
+                          if (x == 0) throw Own("own");
+                          throw x;
+                        },
+                        {.mode = Mode::process, .workers = 2, .retry = {.max_retries = 3, .base_delay = 1ms, .on = taskmgr::retry_on<Own>()}}};
+  const auto report = manager.start(numbers(2));
+  CHECK(report.error_map().at(0).attempts() == 4);
+  CHECK(report.error_map().at(0).message() == "own");
+  CHECK(report.error_map().at(0).type().find("Own") != std::string::npos);
+  CHECK(report.error_map().at(1).attempts() == 1);
+  CHECK(report.error_map().at(1).type() == "int");
+}
+
+// --- what a worker is
+
+TEST_CASE("a worker is a child with a process group of its own, and a batch keeps it") {
+  const support::NothingLeft nothing_left;
+  const Manager manager{[host = getpid()](Context&, int) {
+                          std::this_thread::sleep_for(2ms);
+                          return getppid() == host && getpgrp() == getpid() && getpid() != host ? static_cast<int>(getpid()) : -1;
+                        },
+                        {.mode = Mode::process, .workers = 3}};
+  const auto report = manager.start(numbers(60));
+  std::set<int> workers;
+  for (const auto& [task, worker] : report.success_map()) workers.insert(worker);
+  CHECK(workers.size() == 3);
+  CHECK(!workers.contains(-1));
+}
+
+TEST_CASE("a worker is replaced after so many tasks") {
+  const support::NothingLeft nothing_left;
+  for (const std::size_t chunk : {0U, 7U}) {
+    const Manager manager{[](Context&, int) { return static_cast<int>(getpid()); },
+                          {.mode = Mode::process, .workers = 2, .chunk = chunk, .tasks_per_worker = 10}};
+    const auto report = manager.start(numbers(200));
+    CHECK(report.ok());
+    std::map<int, int> tasks;
+    for (const auto& [task, worker] : report.success_map()) ++tasks[worker];
+    CHECK(tasks.size() >= 20);
+    for (const auto& [worker, count] : tasks) CHECK(count <= 10);
+  }
+}
+
+namespace {
+
+std::atomic<int> handled{0};
+extern "C" void count_signal(int) { ++handled; }
+
+}  // namespace
+
+TEST_CASE("a worker handles no signal as the host does, and leaves the host's alone") {
+  const support::NothingLeft nothing_left;
+  struct sigaction mine {};
+  struct sigaction before {};
+  struct sigaction term {};
+  mine.sa_handler = &count_signal;
+  sigaction(SIGUSR1, &mine, &before);
+  sigaction(SIGTERM, &mine, &term);
+  const Manager manager{[](Context&, int x) {
+                          struct sigaction now {};
+                          sigaction(x == 0 ? SIGUSR1 : x == 1 ? SIGTERM : SIGINT, nullptr, &now);
+                          return now.sa_handler == SIG_DFL ? 0 : now.sa_handler == SIG_IGN ? 1 : 2;
+                        },
+                        {.mode = Mode::process, .workers = 2}};
+  const auto report = manager.start(numbers(3));
+  struct sigaction now {};
+  sigaction(SIGUSR1, &before, &now);
+  sigaction(SIGTERM, &term, nullptr);
+  const bool still_mine = now.sa_handler == &count_signal;
+  CHECK(still_mine);
+  CHECK(report[0].value() == 0);
+  CHECK(report[1].value() == 0);
+  CHECK(report[2].value() == 1);
+}
+
+TEST_CASE("a host that ignores SIGCHLD, or reaps our children itself, still sees crashes as crashes") {
+  for (const bool ignores : {true, false}) {
+    CAPTURE(ignores);
+    struct sigaction action {};
+    struct sigaction before {};
+    action.sa_handler = ignores ? SIG_IGN : +[](int) {
+      const int error = errno;
+      while (waitpid(-1, nullptr, WNOHANG) > 0) {
+      }
+      errno = error;
+    };
+    action.sa_flags = SA_RESTART;
+    sigaction(SIGCHLD, &action, &before);
+    {
+      const Manager manager{[](Context&, int x) {
+                              if (x % 4 == 0) kill(getpid(), SIGKILL);
+                              return x;
+                            },
+                            {.mode = Mode::process, .workers = 2}};
+      const auto report = manager.start(numbers(20));
+      CHECK(report.failed == 5);
+      for (const auto& [task, error] : report.error_map()) CHECK(error.kind() == TaskError::Kind::crash);
+      if (ignores) {
+        CHECK(crash_in(report.error_map().at(0)).signal() == 0);
+        CHECK(report.error_map().at(0).message().find("the host reaped it") != std::string::npos);
+      }
+    }
+    sigaction(SIGCHLD, &before, nullptr);
+  }
+}
+
+TEST_CASE("a worker has the ends of its own pipes and of no other's") {
+  const support::NothingLeft nothing_left;
+  const auto count_in_worker = [](std::size_t workers) {
+    const Manager manager{[](Context&, int) {
+                            std::this_thread::sleep_for(10ms);
+                            return support::open_descriptors();
+                          },
+                          {.mode = Mode::process, .workers = workers}};
+    int most = 0;
+    for (const auto& [task, open] : manager.start(numbers(12)).success_map()) most = std::max(most, open);
+    return most;
+  };
+  const int here = support::open_descriptors();
+  CHECK(count_in_worker(1) == here + 2);
+  int alone = 0;
+  int beside = 0;
+  std::thread other{[&] { beside = count_in_worker(3); }};
+  alone = count_in_worker(3);
+  other.join();
+  CHECK(alone == here + 2);
+  CHECK(beside == here + 2);
+}
+
+TEST_CASE("a host that is killed leaves no worker behind") {
+  Shared<std::array<std::atomic<pid_t>, 3>> workers;
+  taskmgr::detail::flush_output();  // or the child has a copy to write
+  const pid_t host = fork();
+  if (host == 0) {
+    const Manager manager{[&](Context& context, int x) {
+                            workers.get()[context.worker()] = getpid();
+                            for (;;) pause();
+                            return x;
+                          },
+                          {.mode = Mode::process, .workers = 3}};
+    static_cast<void>(manager.start(numbers(3)));
+    _exit(0);
+  }
+  for (auto& worker : workers.get()) {
+    while (worker == 0) std::this_thread::yield();
+  }
+  kill(host, SIGKILL);
+  waitpid(host, nullptr, 0);
+  for (auto& worker : workers.get()) CHECK(support::gone_within(worker, 5s));
+}
+
+// --- within each other
+
+TEST_CASE("two managers in two threads, each with a worker's crash, do not disturb each other") {
+  const support::NothingLeft nothing_left;
+  const auto run = [] {
+    const Manager manager{[](Context& context, int x) {
+                            if (x % 10 == 0 && context.attempt() == 1) _exit(1);
+                            return x;
+                          },
+                          {.mode = Mode::process, .workers = 2, .retry = {.max_retries = 1, .base_delay = 1ms}}};
+    for (int round = 0; round < 3; ++round) CHECK(manager.start(numbers(50)).ok());
+  };
+  std::thread one{run}, two{run};
+  one.join();
+  two.join();
+}
+
+TEST_CASE("a process manager inside a process manager's task") {
+  const support::NothingLeft nothing_left;
+  const Manager inner{[](Context&, int x) { return x * 10; }, {.mode = Mode::process, .workers = 2}};
+  const Manager outer{[&inner](Context&, int x) {
+                        int sum = 0;
+                        for (const auto& [task, value] : inner.start(numbers(x)).success_map()) sum += value;
+                        return sum;
+                      },
+                      {.mode = Mode::process, .workers = 2}};
+  CHECK(inner.start(numbers(4)).ok());
+  const auto report = outer.start(numbers(5));
+  CHECK(report.ok());
+  CHECK(report.success_map().at(4) == 60);
+}
+
+#ifndef TASKMGR_TEST_TSAN  // which ends a child that starts threads, if its parent had some
+TEST_CASE("a thread manager that was warm here works in a worker, and another can be made there") {
+  const support::NothingLeft nothing_left;
+  const Manager warm{[](Context&, int x) {
+                       std::this_thread::sleep_for(1ms);
+                       return x;
+                     },
+                     {.mode = Mode::thread, .workers = 3}};
+  CHECK(warm.start(numbers(9)).ok());
+  auto running = warm.launch(numbers(30));
+  const Manager outer{[&warm](Context&, int x) {
+                        const Manager fresh{[](Context&, int y) { return y; }, {.mode = Mode::thread, .workers = 2}};
+                        return warm.start(numbers(9)).ok() && fresh.start(numbers(9)).ok() ? x : -1;
+                      },
+                      {.mode = Mode::process, .workers = 2}};
+  const auto report = outer.start(numbers(4));
+  for (const auto& [task, value] : report.success_map()) CHECK(value == task);
+  CHECK(report.ok());
+  CHECK(running.wait().ok());
+}
+
+TEST_CASE("the stop token works in a worker too") {
+  const support::NothingLeft nothing_left;
+  const Manager manager{[](Context& context, int x) {
+                          support::wait_for_stop(context.stop_token());
+                          return context.stop_requested() ? x : -1;
+                        },
+                        {.mode = Mode::process, .workers = 2}};
+  auto run = manager.launch(numbers(5));
+  while (run.progress().started < 2 && !run.wait_for(1ms)) std::this_thread::sleep_for(20ms), run.cancel();
+  run.cancel();
+  const auto report = run.wait();
+  CHECK(report.succeeded + report.cancelled == 5);
+  for (const auto& [task, value] : report.success_map()) CHECK(value == task);
+}
+#endif
+
+TEST_CASE("a cancelled run ends when its attempts do, and a task can ask whether it shall") {
+  const support::NothingLeft nothing_left;
+  const Manager manager{[](Context& context, int x) {
+                          if (x >= 2) return x;
+                          while (!context.stop_requested()) std::this_thread::sleep_for(1ms);
+                          if (x == 0) throw taskmgr::Cancelled{};
+                          return x;
+                        },
+                        {.mode = Mode::process, .workers = 2}};
+  auto run = manager.launch(numbers(400));
+  std::this_thread::sleep_for(20ms);
+  run.cancel();
+  const auto report = run.wait();
+  CHECK(support::adds_up(report));
+  CHECK(report.failed == 0);
+  CHECK(report[0].state() == taskmgr::State::cancelled);
+}
+
+TEST_CASE("runs and streams may be abandoned in the middle") {
+  const support::NothingLeft nothing_left;
+  const Manager manager{[](Context& context, int x) {
+                          for (int k = 0; k < 5 && !context.stop_requested(); ++k) std::this_thread::sleep_for(1ms);
+                          return x;
+                        },
+                        {.mode = Mode::process, .workers = 2}};
+  for (int round = 0; round < 5; ++round) {
+    {
+      const auto run = manager.launch(numbers(100));
+      if (round % 2 == 0) std::this_thread::sleep_for(3ms);
+    }
+    int seen = 0;
+    for (const auto& outcome : manager.stream(numbers(1000))) {
+      CHECK(outcome.state() == taskmgr::State::succeeded);
+      if (++seen > round) break;
+    }
+  }
+}
+
+TEST_CASE("a stream goes on over crashes, in order and out of it") {
+  const support::NothingLeft nothing_left;
+  for (const bool ordered : {false, true}) {
+    const Manager manager{[](Context&, int x) {
+                            if (x % 100 == 50) raise(SIGKILL);
+                            return x;
+                          },
+                          {.mode = Mode::process, .workers = 2}};
+    int next = 0;
+    int failed = 0;
+    for (const auto& outcome : manager.stream(numbers(1000), {.ordered = ordered})) {
+      if (ordered) CHECK(outcome.task() == next);
+      ++next;
+      failed += outcome.state() == taskmgr::State::failed ? 1 : 0;
+    }
+    CHECK(next == 1000);
+    CHECK(failed == 10);
+  }
+}
+
+// --- what a task says
+
+TEST_CASE("what a task says is heard, in its order, and once a start") {
+  const support::NothingLeft nothing_left;
+  support::Recorder recorder;
+  Manager manager{[](Context& context, int x) {
+                    context.log(taskmgr::Level::warning, "task {} attempt {}", x, context.attempt());
+                    context.progress(x, 10);
+                    if (x == 2 && context.attempt() == 1) _exit(3);
+                    return x;
+                  },
+                  {.mode = Mode::process, .workers = 2, .retry = {.max_retries = 1, .base_delay = 1ms}, .timings = true}};
+  manager.observe(recorder);
+  const auto report = manager.start(numbers(6));
+  CHECK(report.ok());
+  CHECK(recorder.count(taskmgr::EventKind::task_started) == 7);
+  CHECK(recorder.count(taskmgr::EventKind::task_log) == 7);
+  CHECK(recorder.count(taskmgr::EventKind::task_progress) == 7);
+  CHECK(recorder.count(taskmgr::EventKind::task_retrying) == 1);
+  CHECK(recorder.count(taskmgr::EventKind::task_succeeded) == 6);
+}
+
+TEST_CASE("a sink is called here, for each outcome") {
+  const support::NothingLeft nothing_left;
+  const Manager manager{[](Context&, int x) {
+                          if (x % 9 == 0) throw std::runtime_error("nine");
+                          return x;
+                        },
+                        {.mode = Mode::process, .workers = 2}};
+  std::set<int> seen;
+  const auto report = manager.start(numbers(300), support::Sink{[&](support::Outcome& outcome) { seen.insert(outcome.task()); }});
+  CHECK(seen.size() == 300);
+  CHECK(report.failed == 34);
+}
+
+// --- storms
+
+TEST_CASE("workers may be killed at any moment: each task has exactly one outcome, and no innocent one fails") {
+  const support::NothingLeft nothing_left;
+  const int count = support::times(20'000);
+  Shared<std::array<std::atomic<pid_t>, 3>> workers;
+  Shared<std::atomic<int>> hit;
+  const Manager manager{[&](Context& context, int x) {
+                          workers.get()[context.worker()] = getpid();
+                          const auto until = std::chrono::steady_clock::now() + std::chrono::microseconds{x % 100};
+                          while (std::chrono::steady_clock::now() < until) {
+                          }
+                          return x + 1;
+                        },
+                        {.mode = Mode::process, .workers = 3, .retry = {.max_retries = 1000, .base_delay = 0ns}}};
+  std::atomic<bool> over{false};
+  std::thread killer{[&] {
+    for (std::size_t k = 0; !over; ++k) {
+      std::this_thread::sleep_for(1ms);
+      const pid_t worker = workers.get()[k % 3].exchange(0);
+      if (worker > 0 && kill(worker, SIGKILL) == 0) ++hit.get();
+    }
+  }};
+  const auto report = manager.start(numbers(count));
+  over = true;
+  killer.join();
+  MESSAGE("killed: ", hit.get().load());
+  CHECK(support::adds_up(report));
+  CHECK(report.succeeded == static_cast<std::size_t>(count));
+  for (const auto& [task, value] : report.success_map()) REQUIRE(value == task + 1);
+  CHECK(hit.get() > 0);
+}
