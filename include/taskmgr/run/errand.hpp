@@ -42,12 +42,13 @@ struct OrderHead {
   std::uint32_t lane;
 };
 
-/// Before each errand of an order: then as many bytes of what the worker has not inherited.
+/// Before each errand of an order: then as many bytes of what the worker has not inherited. One that has inherited all gets
+/// errands with successive ids under one head.
 struct ErrandHead {
   std::uint64_t id;
   std::uint64_t bytes;
   std::int32_t attempt;
-  std::uint32_t reserved = 0;
+  std::uint32_t count = 1;
 };
 
 enum class FrameKind : std::uint32_t {

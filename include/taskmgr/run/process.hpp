@@ -62,7 +62,7 @@ class Fleet {
   static constexpr std::size_t most_errands = 4096;    // in an order
   static constexpr std::chrono::milliseconds grace{200};   // between SIGTERM and SIGKILL
   static constexpr std::chrono::seconds farewell{1};       // for a worker that has nothing more to do
-  static constexpr std::size_t much_kept = 1U << 20U;      // bytes, of a worker's answers
+  static constexpr std::size_t much_kept = 1U << 25U;      // bytes, of a worker's answers
   static constexpr int most_fruitless = 50;  // workers that died in a row before they began a task
   static constexpr Clock::time_point never = Clock::time_point::max();
 
@@ -91,6 +91,7 @@ class Fleet {
     ByteBuffer out;          // of orders: not sent yet
     std::size_t out_sent = 0;
     ByteBuffer in;           // of frames: read and not understood yet
+    std::size_t missing = 0; // bytes, of the frame that has begun
     bool hung_up = false;    // it has closed the pipe, and is about to die
     State state = State::none;
     Clock::time_point kill_at = never;
@@ -142,7 +143,7 @@ class Fleet {
   Array<Hand> hands_;
   std::size_t count_;
   Bell bell_;
-  Pace pace_{options_.chunk, goal};
+  Pace pace_{0, goal};
   List<Errand> returned_;         // taken from the run, and with no worker; has room for all that are out
   std::size_t out_ = 0;           // errands in orders
   std::array<std::size_t, 256> settled_{};
@@ -213,7 +214,7 @@ inline void Fleet::hire(Hand& hand) {
   auto [their_orders, orders] = Descriptor::socket_pair();
   auto [frames, their_frames] = Descriptor::pipe();
   ::fcntl(frames.get(), F_SETFL, O_NONBLOCK);
-  ::fcntl(frames.get(), F_SETPIPE_SZ, 1 << 18);  // large results cross in fewer turns; it may be refused
+  ::fcntl(frames.get(), F_SETPIPE_SZ, 1 << 20);  // large results cross in fewer turns; it may be refused
   hand.page->running.store(0, std::memory_order_relaxed);
   hand.page->begun.store(0, std::memory_order_relaxed);
   auto live = [&, orders_from = their_orders.get(), frames_to = their_frames.get()] {
@@ -229,6 +230,7 @@ inline void Fleet::hire(Hand& hand) {
   hand.overdue = 0;
   hand.complaint = nullptr;
   hand.hung_up = false;
+  hand.missing = 0;
   hand.in.clear();
   hand.out.clear();
   hand.out_sent = 0;
@@ -351,7 +353,7 @@ inline void Fleet::fill(Hand& hand, std::size_t orders) noexcept {
 inline bool Fleet::give(Hand& hand) {
   const std::size_t left = remote_.left() + returned_.size();
   std::size_t most = std::min(pace_.chunk(), most_errands);
-  if (options_.chunk == 0) most = std::min(most, left / (2 * lanes * count_) + 1);  // so that all end together
+  most = std::min(most, left / (2 * lanes * count_) + 1);  // near the end smaller orders, so that all end together
   if (options_.tasks_per_worker != 0) most = std::min(most, options_.tasks_per_worker - hand.given);
   const std::size_t lane = (hand.oldest + hand.open) % lanes;
   Order& order = hand.lane[lane];
@@ -370,10 +372,17 @@ inline bool Fleet::give(Hand& hand) {
     Writer writer{hand.out};
     hand.out.extend(sizeof(OrderHead));
     std::size_t count = 0;
-    for (std::size_t k = 0; k < order.errands.size(); ++k) {
-      const Errand errand = order.errands[k];
-      const std::size_t at = hand.out.size();
-      hand.out.extend(sizeof(ErrandHead));
+    ErrandHead head{0, 0, 0, 0};
+    std::size_t at = 0;  // where it stands
+    for (const Errand errand : order.errands) {
+      if (head.count != 0 && head.bytes == 0 && errand.id == head.id + head.count && errand.attempt == head.attempt) {
+        ++head.count;
+        std::memcpy(hand.out.data() + at, &head, sizeof head);
+        order.errands[count++] = errand;
+        continue;
+      }
+      at = hand.out.size();
+      hand.out.extend(sizeof head);
       try {
         remote_.write_task(errand.id, writer);
       } catch (const std::bad_alloc&) {
@@ -382,9 +391,10 @@ inline bool Fleet::give(Hand& hand) {
         hand.out.truncate(at);
         const std::exception_ptr why = std::current_exception();
         if (remote_.lost(errand, TaskError::Kind::exception, why, {}, *hand.seat)) settle(errand.id, *hand.seat);
+        head.count = 0;
         continue;
       }
-      const ErrandHead head{errand.id, hand.out.size() - at - sizeof head, errand.attempt};
+      head = {errand.id, hand.out.size() - at - sizeof head, errand.attempt};
       std::memcpy(hand.out.data() + at, &head, sizeof head);
       order.errands[count++] = errand;
     }
@@ -393,9 +403,9 @@ inline bool Fleet::give(Hand& hand) {
       hand.out.truncate(before);
       return true;
     }
-    const OrderHead head{hand.out.size() - before - sizeof head, hand.places, static_cast<std::uint32_t>(count),
-                         static_cast<std::uint32_t>(lane)};
-    std::memcpy(hand.out.data() + before, &head, sizeof head);
+    const OrderHead all{hand.out.size() - before - sizeof all, hand.places, static_cast<std::uint32_t>(count),
+                        static_cast<std::uint32_t>(lane)};
+    std::memcpy(hand.out.data() + before, &all, sizeof all);
   } catch (...) {
     hand.out.truncate(before);
     for (const Errand& errand : order.errands) returned_.push_back(errand);
@@ -509,17 +519,19 @@ inline void Fleet::fail_waiting(const std::exception_ptr& why) noexcept {
 // --- answers
 
 inline void Fleet::receive(Hand& hand) noexcept {
-  constexpr std::size_t much = 1U << 16U;
+  constexpr std::size_t least = 1U << 16U;
+  constexpr std::size_t most = 1U << 20U;
   constexpr int turns = 16;  // then the others have theirs; a dead worker's pipe is not larger
   try {
     for (int turn = 0; turn < turns; ++turn) {
+      const std::size_t much = std::clamp(hand.missing, least, most);
       std::byte* const room = hand.in.extend(much);
       const ssize_t got = uninterrupted([&] { return ::read(hand.frames.get(), room, much); });
       hand.in.truncate(hand.in.size() - much + static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
       if (got == 0 && !std::exchange(hand.hung_up, true)) hand.kill_at = std::min(hand.kill_at, Clock::now() + farewell);
       if (got <= 0) return;
       understand(hand);
-      if (static_cast<std::size_t>(got) < much) break;  // there is no more
+      if (static_cast<std::size_t>(got) < std::min(much, least)) break;  // there is no more
     }
     if (hand.in.empty() && hand.in.capacity() > much_kept) hand.in = {};
   } catch (...) {
@@ -534,7 +546,8 @@ inline void Fleet::understand(Hand& hand) {
     const std::size_t there = hand.in.size() - at;
     if (there < sizeof head) break;
     std::memcpy(&head, hand.in.data() + at, sizeof head);
-    if (there - sizeof head < head.bytes) break;
+    hand.missing = there - sizeof head < head.bytes ? static_cast<std::size_t>(head.bytes - (there - sizeof head)) : 0;
+    if (hand.missing != 0) break;
     Reader reader{hand.in.bytes().subspan(at + sizeof head, static_cast<std::size_t>(head.bytes))};
     hear(hand, head, reader);
     at += sizeof head + static_cast<std::size_t>(head.bytes);

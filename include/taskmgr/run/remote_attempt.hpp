@@ -60,7 +60,8 @@ void RemoteAttempts<Home, F, Task, R>::write_task([[maybe_unused]] std::size_t i
 template <class Home, class F, class Task, class R>
 void RemoteAttempts<Home, F, Task, R>::announce(const Errand& errand, Seat& seat) noexcept {
   const Task& task = std::as_const(this->home()).task(errand.id);
-  this->began(seat, this->home().number(errand.id), errand.attempt, &task, Clock::now());
+  this->began(seat, this->home().number(errand.id), errand.attempt, &task,
+              this->listens(EventKind::task_started) ? Clock::now() : Clock::time_point{});
 }
 
 template <class Home, class F, class Task, class R>

@@ -25,8 +25,8 @@ namespace taskmgr::detail {
 
 /// The life of a worker process, from its birth in a fork of the run until the run sends no more orders.
 ///
-/// Answers are gathered for an order, or for as long as they are few, so that tiny tasks share a write; with orders of one
-/// errand each is written before the next begins.
+/// Answers are gathered for an order, or for as long as they are few, so that tiny tasks share a write; with a fixed chunk, so
+/// many of them are written before the next task begins.
 class WorkerProcess final : public Ear {
  public:
   WorkerProcess(Crew& crew, Remote& remote, Seat& seat, WorkerPage& page, const Options& options, int orders, int frames)
@@ -101,9 +101,9 @@ inline void WorkerProcess::carry_out(const OrderHead& order) {
   const auto begin = Clock::now();
   const bool tells = crew_.listens(EventKind::task_started);
   Reader reader{order_.bytes()};
-  for (std::uint32_t k = 0; k < order.count; ++k) {
-    ErrandHead errand;
-    reader.read(&errand, sizeof errand);
+  ErrandHead errand{0, 0, 0, 0};
+  for (std::uint32_t k = 0; k < order.count; ++k, ++errand.id, --errand.count) {
+    if (errand.count == 0) reader.read(&errand, sizeof errand);
     Reader task{reader.take(errand.bytes)};
     if (page_.lanes[order.lane].take(1).empty()) break;  // the rest was taken back
     if (options_.timeout.count() != 0) {
@@ -117,7 +117,7 @@ inline void WorkerProcess::carry_out(const OrderHead& order) {
     }
     remote_.perform(errand.id, errand.attempt, task, answers_, seat_);
     page_.running.store(0, std::memory_order_release);
-    if (answers_.size() >= many_bytes) flush();
+    if (answers_.size() >= many_bytes || (options_.chunk != 0 && (k + 1) % options_.chunk == 0)) flush();
   }
   Frame{answers_, FrameKind::order_done}.took(Clock::now() - begin);
   flush();
