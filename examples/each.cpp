@@ -242,7 +242,7 @@ class Command {
 };
 
 /// As a shell would have to be told it, and on one line.
-[[nodiscard]] std::string quoted(std::string_view word) {
+[[nodiscard]] std::string shell_word(std::string_view word) {
   constexpr std::string_view harmless = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789%+,-./:=@_^";
   if (!word.empty() && word.find_first_not_of(harmless) == word.npos) return std::string{word};
   const auto is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; };
@@ -590,7 +590,7 @@ class Reporter : public taskmgr::Observer {
   /// Logs the job, and puts the reason of a failure behind what it wrote.
   void conclude(const taskmgr::Event& event, JobRun& run) {
     std::string command;
-    for (const std::string& word : run.words) (command += command.empty() ? "" : " ") += quoted(word);
+    for (const std::string& word : run.words) (command += command.empty() ? "" : " ") += shell_word(word);
     if (joblog_.is_open()) {
       const bool timed_out = event.error != nullptr && event.error->kind() == taskmgr::TaskError::Kind::timeout;
       const int exit_code = timed_out ? -1 : WIFEXITED(run.status) ? WEXITSTATUS(run.status) : 0;

@@ -44,7 +44,7 @@ tree/edge_16384 = tree/sub/edge_16384
 tree/edge_16383 = tree/sub/edge_16383
 tree/a = tree/b = tree/sub/c
 tree/sub/deep/w = tree/w'
-for mode in serial thread; do
+for mode in serial thread process; do
   found=$(./dupes --mode $mode --workers 3 -0 tree 2>errors | groups)
   same "$mode: the exit code is 0 although there are duplicates" 0 $?
   same "$mode: the groups, those that take the most room first, and each file under its first name" "$expected" "$found"
@@ -126,12 +126,6 @@ wrong 'a negative size' '--min-size' --min-size -5 tree
 wrong 'two formats' 'excludes' --json -0 tree
 wrong 'an option that there is not' '--delete' --delete tree
 wrong 'coroutine mode, which needs a coroutine' 'Mode::coroutine' --mode coroutine tree
-if found=$(./dupes --mode process -0 tree 2>errors); then
-  same 'process mode finds the same' "$expected" "$(./dupes --mode process -0 tree | groups)"
-else
-  same 'process mode, where there is none yet: the exit code is 2' 2 $?
-  check 'process mode, where there is none yet: the library says so' grep -qF 'Mode::process' errors
-fi
 if [ -c /dev/full ]; then
   ./dupes tree >/dev/full 2>errors
   same 'a result that cannot be written is an error' 2 $?

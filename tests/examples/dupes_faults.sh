@@ -65,8 +65,9 @@ groups() { tr '\0\n' '\n~' | awk '{ if ($0 == "") { print line; line = "" } else
 mkdir tree
 head -c 100000 /dev/zero | tee tree/a tree/flaky tree/broken tree/short >tree/z
 [ "$(LD_PRELOAD=$work/faults.so cat tree/broken 2>/dev/null | wc -c)" = 0 ] || skip 'reads cannot be made to fail here'
-for mode in serial thread; do
-  found=$(with_faults --mode $mode -0 tree 2>errors | groups)
+for mode in serial thread process; do
+  [ $mode != process ] || workers='--workers 1'  # which counts the failures that it has had
+  found=$(with_faults --mode $mode ${workers-} -0 tree 2>errors | groups)
   same "$mode: the exit code is 1 if a file could not be read at all" 1 $?
   same "$mode: what can be read on the third try is found" 'tree/a = tree/flaky = tree/short = tree/z' "$found"
   same "$mode: the error tells the reason and the attempts" \
@@ -99,7 +100,7 @@ expected='alike/0_00 = alike/0_04 = alike/0_08 = alike/0_12 = alike/0_16
 alike/1_01 = alike/1_05 = alike/1_09 = alike/1_13 = alike/1_17
 alike/2_02 = alike/2_06 = alike/2_10 = alike/2_14 = alike/2_18
 alike/3_03 = alike/3_07 = alike/3_11 = alike/3_15 = alike/3_19'
-for mode in serial thread; do
+for mode in serial thread process; do
   found=$(FAULTS_HASH=1 with_faults --mode $mode -0 alike 2>errors | groups)
   same "$mode: files are compared byte by byte, should their hashes be equal" "$expected" "$found"
   same "$mode: the hashes were equal" 'equal hashes' "$(sort -u errors)"

@@ -42,7 +42,7 @@ compare() { # WHAT MODE FOLDER...
 }
 
 for folder in /usr/share /usr/include; do
-  for mode in serial thread; do [ ! -d $folder ] || compare $folder $mode $folder; done
+  for mode in serial thread process; do [ ! -d $folder ] || compare $folder $mode $folder; done
 done
 
 mkdir -p tree/{a,b,c}/{d,e} tree/shut
@@ -66,7 +66,7 @@ done
 mkfifo tree/fifo
 printf 1 >tree/shut/1
 echo "TASKMGR_SEED=$seed repeats the made tree"
-for mode in serial thread; do compare 'the made tree' $mode tree; done
+for mode in serial thread process; do compare 'the made tree' $mode tree; done
 
 # As a user who may not read all of it. There jdupes loses groups, so the truth comes from checksums as well.
 find tree -type f -name '[0-9]*1' -exec chmod 000 {} +
@@ -79,7 +79,7 @@ fi
 as_nobody find tree -type f -size +0 -readable -exec sha256sum -z {} + 2>/dev/null | tr '\0\n' '\n\1' | sort |
   awk '{ sum = substr($0, 1, 64) } NR > 1 && sum != last { print "" } { print substr($0, 67); last = sum } END { print "" }' |
   tr '\n\1' '\0\n' | by_inode tree >truth
-for mode in serial thread; do
+for mode in serial thread process; do
   as_nobody ./dupes --mode $mode -0 tree 2>errors | by_inode tree >ours
   same "$mode: the exit code is 1 where something may not be read" 1 "${PIPESTATUS[0]}"
   same "$mode: the groups of what may be read" "$(<truth)" "$(<ours)"
