@@ -4,19 +4,24 @@
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <cstddef>
-#include <cerrno>
 #include <cstdlib>
+#include <cstring>
+#include <ctime>
 #include <map>
 #include <set>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -276,6 +281,157 @@ TEST_CASE("foreign exceptions come back with their type's name, and the rule see
   CHECK(report.error_map().at(0).type().find("Own") != std::string::npos);
   CHECK(report.error_map().at(1).attempts() == 1);
   CHECK(report.error_map().at(1).type() == "int");
+}
+
+// --- tasks that do what no task should
+
+namespace {
+
+/// The pipe that a worker answers in, as a task that writes into any descriptor finds it.
+int frames_descriptor() {
+  for (int fd = 3; fd < 256; ++fd) {
+    struct stat about {};
+    if (fstat(fd, &about) == 0 && S_ISFIFO(about.st_mode) && (fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0) return fd;
+  }
+  return -1;
+}
+
+}  // namespace
+
+TEST_CASE("a task that closes all descriptors fails, and no other") {
+  const support::NothingLeft nothing_left;
+  const Manager manager{[](Context&, int x) {
+                          if (x == 3) {
+                            for (int fd = 3; fd < 1024; ++fd) close(fd);
+                          }
+                          return x;
+                        },
+                        {.mode = Mode::process, .workers = 2}};
+  const auto report = manager.start(numbers(30));
+  CHECK(report.failed == 1);
+  CHECK(report.error_map().at(3).kind() == TaskError::Kind::crash);
+}
+
+TEST_CASE("a task that writes into the worker's pipe fails, and no answer goes to another") {
+  const support::NothingLeft nothing_left;
+  for (const bool plausible : {false, true}) {
+    CAPTURE(plausible);
+    const Manager manager{[plausible](Context&, int x) {
+                            if (x != 13) return x * 10;
+                            taskmgr::detail::FrameHead head{.kind = static_cast<taskmgr::detail::FrameKind>(77)};
+                            if (!plausible) std::memset(static_cast<void*>(&head), 'g', sizeof head);
+                            static_cast<void>(!write(frames_descriptor(), &head, sizeof head));
+                            return x * 10;
+                          },
+                          {.mode = Mode::process, .workers = 1, .chunk = 1}};
+    const auto report = manager.start(numbers(40), support::Sink{[](support::Outcome&) { std::this_thread::sleep_for(1ms); }});
+    CHECK(report.failed == 1);
+    CHECK(report.error_map().at(13).message().find("what no worker sends") != std::string::npos);
+    for (const auto& [task, value] : report.success_map()) CHECK(value == task * 10);
+  }
+}
+
+TEST_CASE("a task that leaves its process group is killed at its deadline") {
+  const support::NothingLeft nothing_left;
+  const Manager manager{[](Context&, int x) {
+                          if (x != 3) return x;
+                          setpgid(0, getpgid(getppid()));
+                          for (;;) pause();
+                        },
+                        {.mode = Mode::process, .workers = 2, .timeout = 50ms}};
+  const auto report = manager.start(numbers(8));
+  CHECK(report.failed == 1);
+  CHECK(report.error_map().at(3).kind() == TaskError::Kind::timeout);
+}
+
+TEST_CASE("a seat whose workers always die at their start costs nothing as long as another's live") {
+  const support::NothingLeft nothing_left;
+  const Manager manager{[](Context&, int x) {
+                          std::this_thread::sleep_for(2ms);
+                          return x;
+                        },
+                        {.mode = Mode::process, .workers = 2, .on_worker_start = [](std::size_t worker) {
+                           if (worker == 1) _exit(1);
+                         }}};
+  CHECK(manager.start(numbers(100)).ok());
+}
+
+TEST_CASE("a worker that waits to be replaced costs no time of the processor") {
+  const support::NothingLeft nothing_left;
+  const Manager manager{[](Context& context, int x) {
+                          if (x == 1 && context.attempt() == 1) throw std::runtime_error("once");
+                          if (x == 2) std::this_thread::sleep_for(300ms);
+                          return x;
+                        },
+                        {.mode = Mode::process, .workers = 1, .retry = {.max_retries = 1, .base_delay = 5ms}, .tasks_per_worker = 1}};
+  const std::clock_t before = std::clock();
+  CHECK(manager.start({1, 2, 3}).ok());
+  CHECK(static_cast<double>(std::clock() - before) / CLOCKS_PER_SEC < 0.15);
+}
+
+#ifndef TASKMGR_TEST_SANITIZED  // which needs descriptors and memory of its own
+TEST_CASE("with too few descriptors there are fewer workers; with none, start throws") {
+  const support::NothingLeft nothing_left;
+  rlimit before{};
+  getrlimit(RLIMIT_NOFILE, &before);
+  const Manager manager{[](Context&, int x) { return x; }, {.mode = Mode::process, .workers = 8}};
+  const int free = dup(0);
+  close(free);
+  constexpr int needed = 6;  // for one worker
+  for (int spare = 0; spare < 16; ++spare) {
+    CAPTURE(spare);
+    rlimit few = before;
+    few.rlim_cur = static_cast<rlim_t>(free + spare);
+    setrlimit(RLIMIT_NOFILE, &few);
+    try {
+      const bool ok = manager.start(numbers(100)).ok();
+      CHECK(ok);
+      CHECK(spare >= needed);
+    } catch (const std::system_error& error) {
+      CHECK(error.code() == std::errc::too_many_files_open);
+      CHECK(spare < needed);
+    }
+    setrlimit(RLIMIT_NOFILE, &before);
+  }
+}
+
+TEST_CASE("a task of a stream that is too large for a worker fails, and no other") {
+  const support::NothingLeft nothing_left;
+  TaskManager manager{[](const std::string& text) { return text.size(); },
+                      {.mode = Mode::process, .workers = 2, .on_worker_start = [](std::size_t) {
+                         const rlimit little{200U << 20U, 200U << 20U};
+                         setrlimit(RLIMIT_AS, &little);
+                       }}};
+  std::vector<std::string> texts;
+  for (int k = 0; k < 100; ++k) texts.push_back("small " + std::to_string(k));
+  texts[20] = std::string(300U << 20U, 'a');
+  std::size_t failed = 0;
+  for (const auto& outcome : manager.stream(texts)) {
+    if (outcome.state() == taskmgr::State::succeeded) continue;
+    ++failed;
+    CHECK(outcome.task().size() == 300U << 20U);
+  }
+  CHECK(failed == 1);
+}
+#endif
+
+TEST_CASE("a task that cannot be sent fails, and is announced like others") {
+  const support::NothingLeft nothing_left;
+  support::Recorder recorder;
+  TaskManager manager{[](const Picky& picky) { return picky.n; }, {.mode = Mode::process, .workers = 2}};
+  manager.observe(recorder);
+  std::vector<Picky> tasks;
+  for (const int n : {0, 1, 4, 2, 5}) tasks.emplace_back(n);
+  int sum = 0;
+  std::vector<std::string> errors;
+  for (const auto& outcome : manager.stream(tasks, {.ordered = true})) {
+    if (outcome.state() == taskmgr::State::succeeded) sum += outcome.value();
+    else errors.push_back(outcome.error().message());
+  }
+  CHECK(sum == 9);
+  CHECK(errors == std::vector<std::string>{"this one stays here", "this one cannot be made here"});
+  CHECK(recorder.count(taskmgr::EventKind::task_started) == 5);
+  CHECK(recorder.count(taskmgr::EventKind::task_failed) == 2);
 }
 
 // --- what a worker is
@@ -609,4 +765,31 @@ TEST_CASE("workers may be killed at any moment: each task has exactly one outcom
   CHECK(report.succeeded == static_cast<std::size_t>(count));
   for (const auto& [task, value] : report.success_map()) REQUIRE(value == task + 1);
   CHECK(hit.get() > 0);
+}
+
+TEST_CASE("workers may be stopped at any moment: a timeout replaces them") {
+  const support::NothingLeft nothing_left;
+  const int count = support::times(5'000);
+  Shared<std::array<std::atomic<pid_t>, 2>> workers;
+  const Manager manager{[&](Context& context, int x) {
+                          workers.get()[context.worker()] = getpid();
+                          return x + 1;
+                        },
+                        {.mode = Mode::process, .workers = 2, .retry = {.max_retries = 1000, .base_delay = 0ns}, .timeout = 20ms, .chunk = 1}};
+  std::atomic<bool> over{false};
+  int hit = 0;
+  std::thread stopper{[&] {
+    for (std::size_t k = 0; !over; ++k) {
+      std::this_thread::sleep_for(1ms);
+      const pid_t worker = workers.get()[k % 2].exchange(0);
+      if (worker > 0 && kill(worker, SIGSTOP) == 0) ++hit;
+    }
+  }};
+  for (int round = 0; round < 3; ++round) {
+    const auto report = manager.start(numbers(count));
+    CHECK(report.succeeded == static_cast<std::size_t>(count));
+  }
+  over = true;
+  stopper.join();
+  MESSAGE("stopped: ", hit);
 }

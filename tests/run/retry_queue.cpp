@@ -27,20 +27,20 @@ constexpr RetryQueue::TimePoint start{};  // the queue reads no clock: any time 
 TEST_CASE("an empty queue is never due") {
   RetryQueue queue;
   CHECK(queue.next_due() == RetryQueue::never);
-  CHECK(!queue.pop(RetryQueue::never).has_value());
+  CHECK_FALSE(queue.pop(RetryQueue::never));
 }
 
 TEST_CASE("a task is handed out when it is due, not before") {
   RetryQueue queue;
   queue.push(7, 2, start + 5s);
   CHECK(queue.next_due() == start + 5s);
-  CHECK(!queue.pop(start + 5s - 1ns).has_value());
+  CHECK_FALSE(queue.pop(start + 5s - 1ns));
   const auto waiting = queue.pop(start + 5s);
-  REQUIRE(waiting.has_value());
-  CHECK(waiting->id == 7);
-  CHECK(waiting->attempt == 2);
+  REQUIRE(static_cast<bool>(waiting));
+  CHECK(waiting.id == 7);
+  CHECK(waiting.attempt == 2);
   CHECK(queue.next_due() == RetryQueue::never);
-  CHECK(!queue.pop(start + 1h).has_value());
+  CHECK_FALSE(queue.pop(start + 1h));
 }
 
 TEST_CASE("a push says whether nothing else is due as early") {
@@ -56,7 +56,7 @@ TEST_CASE("the longest due comes first, and of those due at the same time the fi
   for (const std::size_t id : {4U, 2U, 9U, 1U}) queue.push(id, 2, start + 1s);
   queue.push(5, 3, start);
   std::vector<std::size_t> order;
-  while (const auto waiting = queue.pop(start + 2s)) order.push_back(waiting->id);
+  while (const auto waiting = queue.pop(start + 2s)) order.push_back(waiting.id);
   CHECK(order == std::vector<std::size_t>{5, 4, 2, 9, 1});
 }
 
@@ -73,11 +73,11 @@ TEST_CASE("a queue does what a sorted map does") {
     } else {
       const auto now = start + 1s * random.number(50);
       const auto waiting = queue.pop(now);
-      REQUIRE(waiting.has_value() == (!model.empty() && model.begin()->first <= now));
+      REQUIRE(static_cast<bool>(waiting) == (!model.empty() && model.begin()->first <= now));
       if (!waiting) continue;
       auto& first = *model.begin();
-      REQUIRE(waiting->due == first.first);
-      REQUIRE(waiting->id == first.second.front());
+      REQUIRE(waiting.due == first.first);
+      REQUIRE(waiting.id == first.second.front());
       first.second.pop_front();
       if (first.second.empty()) model.erase(model.begin());
     }
@@ -104,7 +104,7 @@ TEST_CASE("what many threads push, many threads pop exactly once") {
             std::this_thread::yield();
             continue;
           }
-          popped[waiting->id].fetch_add(1);
+          popped[waiting.id].fetch_add(1);
           left.fetch_sub(1);
         }
       });

@@ -178,12 +178,10 @@ void Batch<F, Task, R, Sink>::drive_processes() noexcept {
 template <class F, class Task, class R, class Sink>
 void Batch<F, Task, R, Sink>::next_errands(List<Errand>& errands, std::size_t most) {
   errands.reserve(errands.size() + most);
-  const bool stopped = this->stopping();
   for (; most != 0; --most) {
-    const auto due = this->next_due() == RetryQueue::never ? std::nullopt
-                                                           : this->retries().pop(stopped ? RetryQueue::never : Clock::now());
+    const auto due = this->pop_due();
     if (due) {
-      errands.push_back({due->id, due->attempt, false});
+      errands.push_back({due.id, due.attempt, false});
     } else {
       const std::size_t first = next_.load(std::memory_order_relaxed);
       const std::size_t last = first + std::min(most, left());
@@ -354,15 +352,13 @@ std::size_t Batch<F, Task, R, Sink>::run_plainly(Span span, Seat& seat) noexcept
 
 template <class F, class Task, class R, class Sink>
 bool Batch<F, Task, R, Sink>::run_due(Seat& seat, std::size_t& settled) noexcept {
-  if (this->next_due() == RetryQueue::never) return false;
-  const bool stopped = this->stopping();
-  const auto waiting = this->retries().pop(stopped ? RetryQueue::never : Clock::now());
+  const auto waiting = this->pop_due();
   if (!waiting) return false;
-  if (stopped) {
-    this->cancel_task(waiting->id, waiting->attempt - 1, seat);
+  if (this->stopping()) {
+    this->cancel_task(waiting.id, waiting.attempt - 1, seat);
     ++settled;
   } else {
-    settled += this->run(waiting->id, waiting->attempt, seat) == Step::settled ? 1U : 0U;
+    settled += this->run(waiting.id, waiting.attempt, seat) == Step::settled ? 1U : 0U;
   }
   if constexpr (has_sink) sink_all(seat);
   return true;

@@ -61,6 +61,8 @@ class Child {
 
   /// To it and to all in its process group, those that its tasks have started.
   void kill(int signal) noexcept;
+  /// To all in its group, though it has died itself, and may have been reaped by the host.
+  void kill_group(int signal) noexcept { ::kill(-id_, signal); }
 
   /// Of one that is dead, or about to be: no zombie is left.
   [[nodiscard]] Death reap() noexcept;
@@ -124,6 +126,7 @@ inline void Child::live(Job job, pid_t parent, std::initializer_list<int> kept, 
     if (action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN) ::signal(signal, SIG_DFL);
   }
   ::signal(SIGTERM, SIG_DFL);
+  for (const int signal : {SIGTTIN, SIGTTOU}) ::signal(signal, SIG_IGN);  // it is in the background of any terminal
   ::signal(SIGINT, SIG_IGN);  // of the terminal: what becomes of the run is for the host to say
   sigdelset(&mask, SIGTERM);
   ::pthread_sigmask(SIG_SETMASK, &mask, nullptr);
@@ -133,9 +136,9 @@ inline void Child::live(Job job, pid_t parent, std::initializer_list<int> kept, 
 }
 
 inline void Child::kill(int signal) noexcept {
-  // The number of a process that the host has reaped may be another's by now: its handle knows.
-  if (::syscall(SYS_pidfd_send_signal, handle(), 0, nullptr, 0) != 0) return;
-  ::kill(-id_, signal);
+  // The number of a process that the host has reaped may be another's by now: its handle knows. And it may have left its
+  // group: both get the signal.
+  if (::syscall(SYS_pidfd_send_signal, handle(), signal, nullptr, 0) == 0) kill_group(signal);
 }
 
 inline Death Child::reap() noexcept {

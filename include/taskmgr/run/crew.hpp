@@ -230,7 +230,11 @@ class Crew : public Ear {
   [[nodiscard]] const std::stop_token& token() const noexcept { return token_; }
   [[nodiscard]] Watchdog& watchdog() noexcept { return watchdog_; }
   [[nodiscard]] RetryQueue& retries() noexcept { return retries_; }
-  [[nodiscard]] const RetryQueue& retries() const noexcept { return retries_; }
+  /// A task whose next attempt is due, or, of a run that was stopped, any that waits for one.
+  [[nodiscard]] RetryQueue::Waiting pop_due() {
+    if (retries_.next_due() == RetryQueue::never) return {};
+    return retries_.pop(stopping() ? RetryQueue::never : Clock::now());
+  }
   [[nodiscard]] Hub& hub() noexcept { return hub_; }
 
   /// How a task is written; the derived class knows its type.

@@ -32,6 +32,8 @@ struct Errand {
   std::size_t id = 0;
   int attempt = 1;
   bool announced = false;  // that it begins was told: it is not told again when the errand has to be run anew
+  bool alone = false;      // no other goes into its order: it is large, or workers have died near it
+  std::uint8_t lost = 0;   // workers that took it and died, and seemed to be at nothing
 };
 
 /// Before an order: how long it is, and where its first errand stands among all that this worker was ever sent.
@@ -61,41 +63,43 @@ enum class FrameKind : std::uint32_t {
   order_done,      ///< each errand of the order that was not taken back has its answer; `took` is of all together
   cannot_start     ///< `on_worker_start` threw this
 };
-inline constexpr std::uint32_t last_frame_kind = static_cast<std::uint32_t>(FrameKind::cannot_start);
+inline constexpr FrameKind last_frame_kind = FrameKind::cannot_start;
 
-/// Before each frame's bytes.
+/// Before each frame's bytes. A task may write into any descriptor: what does not begin with the mark is none of ours.
 struct FrameHead {
-  std::uint64_t bytes;
-  std::int64_t took;  // ns
-  std::uint32_t kind;
-  std::uint32_t level;  // of a line for the log
+  static constexpr std::uint32_t our_mark = 0x7A5C91E3;
+  std::uint32_t mark = our_mark;
+  FrameKind kind;
+  std::uint64_t bytes = 0;
+  std::int64_t took = 0;  // ns
+  std::uint64_t level = 0;  // of a line for the log
 };
 
-/// A frame that is being written at the end of a buffer.
+/// A frame that is being written at the end of a buffer; unless it is finished, nothing of it stays there.
 class Frame {
  public:
-  Frame(ByteBuffer& buffer, FrameKind kind) : buffer_(buffer), at_(buffer.size()), head_{0, 0, static_cast<std::uint32_t>(kind), 0} {
+  Frame(ByteBuffer& buffer, FrameKind kind) : buffer_(buffer), at_(buffer.size()), head_{.kind = kind} {
     buffer.append(&head_, sizeof head_);
   }
   Frame(const Frame&) = delete;
   Frame& operator=(const Frame&) = delete;
   ~Frame() {
-    head_.bytes = buffer_.size() - at_ - sizeof head_;
-    std::memcpy(buffer_.data() + at_, &head_, sizeof head_);
+    if (!finished_) buffer_.truncate(at_);
   }
 
-  void took(std::chrono::nanoseconds took) noexcept { head_.took = took.count(); }
-  void level(Level level) noexcept { head_.level = static_cast<std::uint32_t>(level); }
-  /// It becomes another, with nothing in it yet.
-  void become(FrameKind kind) noexcept {
-    head_.kind = static_cast<std::uint32_t>(kind);
-    buffer_.truncate(at_ + sizeof head_);
+  void finish(std::chrono::nanoseconds took = {}, Level level = Level::debug) noexcept {
+    head_.bytes = buffer_.size() - at_ - sizeof head_;
+    head_.took = took.count();
+    head_.level = static_cast<std::uint64_t>(level);
+    std::memcpy(buffer_.data() + at_, &head_, sizeof head_);
+    finished_ = true;
   }
 
  private:
   ByteBuffer& buffer_;
   std::size_t at_;
   FrameHead head_;
+  bool finished_ = false;
 };
 
 /// Orders that a worker may have at a time: while it is at one, the next is there already.

@@ -162,7 +162,6 @@ class Flow final : public AnyFlow<Task, R>, public RemoteAttempts<Flow<F, Task, 
 
   // --- the workers
   std::size_t work(Seat& seat) noexcept override;
-  [[nodiscard]] std::optional<RetryQueue::Waiting> pop_due();
   [[nodiscard]] std::size_t take(std::span<std::size_t> ids, std::size_t most) noexcept;
   void pass_on(std::span<const std::size_t> ids) noexcept;
 
@@ -458,9 +457,9 @@ template <class F, class Task, class R, class Tasks>
 void Flow<F, Task, R, Tasks>::next_errands(List<Errand>& errands, std::size_t most) {
   errands.reserve(errands.size() + most);
   for (; most != 0; --most) {
-    const auto due = pop_due();
+    const auto due = this->pop_due();
     if (!due) break;
-    errands.push_back({due->id, due->attempt, false});
+    errands.push_back({due.id, due.attempt, false});
   }
   const std::scoped_lock lock(queues_);
   for (; most != 0 && !waiting_.empty(); --most) errands.push_back({waiting_.pop(), 1, false});
@@ -496,8 +495,8 @@ std::size_t Flow<F, Task, R, Tasks>::work(Seat& seat) noexcept {
       ids[settled++] = id;  // never ahead of those that are still to be run
     };
     std::size_t count = 0;
-    if (const auto due = pop_due()) {
-      settle(due->id, due->attempt);
+    if (const auto due = this->pop_due()) {
+      settle(due.id, due.attempt);
       count = 1;
     } else {
       count = take(ids, this->options().chunk != 0 ? pace.chunk() : pace.stride());
@@ -515,12 +514,6 @@ std::size_t Flow<F, Task, R, Tasks>::work(Seat& seat) noexcept {
     }
     if (driver && done_count_.load(std::memory_order_relaxed) != 0) return 0;  // it has outcomes to hand out
   }
-}
-
-template <class F, class Task, class R, class Tasks>
-std::optional<RetryQueue::Waiting> Flow<F, Task, R, Tasks>::pop_due() {
-  if (this->next_due() == RetryQueue::never) return std::nullopt;
-  return this->retries().pop(this->stopping() ? RetryQueue::never : Clock::now());
 }
 
 template <class F, class Task, class R, class Tasks>

@@ -12,7 +12,6 @@
 #include <memory>
 #include <mutex>
 #include <utility>
-#include <vector>
 
 #include "../core/error.hpp"
 #include "../core/event.hpp"
@@ -47,7 +46,7 @@ class FirstException {
 /// Thread safety: any number of threads may call. Without observers, `wants` is one load and a bit test.
 class Hub {
  public:
-  using Observers = std::vector<std::shared_ptr<Observer>>;
+  using Observers = List<std::shared_ptr<Observer>>;
 
   /// Asks each observer what it wants. Throws what `Observer::wants` throws, and `UsageError` if the calling thread is
   /// inside a call of one of them.

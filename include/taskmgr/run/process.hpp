@@ -16,7 +16,9 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <cerrno>
 #include <cstring>
+#include <ctime>
 #include <exception>
 #include <limits>
 #include <span>
@@ -48,6 +50,7 @@ class Fleet {
       hands_[k].page = &pages_[k];
     }
     polled_.reserve(1 + 3 * count_);
+    polled_for_.reserve(3 * count_);
     crew_.listen(&bell_);
   }
   Fleet(const Fleet&) = delete;
@@ -63,7 +66,9 @@ class Fleet {
   static constexpr std::chrono::milliseconds grace{200};   // between SIGTERM and SIGKILL
   static constexpr std::chrono::seconds farewell{1};       // for a worker that has nothing more to do
   static constexpr std::size_t much_kept = 1U << 25U;      // bytes, of a worker's answers
+  static constexpr std::size_t large = 1U << 20U;          // bytes, of a task that has an order of its own
   static constexpr int most_fruitless = 50;  // workers that died in a row before they began a task
+  static constexpr std::uint8_t most_lost = 20;  // workers that died after they had taken a task, until it is to blame
   static constexpr Clock::time_point never = Clock::time_point::max();
 
   /// What a worker has been sent. `errands[answered]` to `errands[sent - 1]` are still to be answered.
@@ -95,15 +100,19 @@ class Fleet {
     bool hung_up = false;    // it has closed the pipe, and is about to die
     State state = State::none;
     Clock::time_point kill_at = never;
+    Clock::time_point quiet_since = never;  // it has orders, and is at no errand
     std::uint64_t overdue = 0;     // the place of the errand that has had its time
     std::exception_ptr complaint;  // why it is condemned, if not for that
+    int fruitless = 0;             // children in a row that died before they began a task
+    Clock::time_point hire_at = Clock::time_point::min();
 
     [[nodiscard]] Order& order() noexcept { return lane[oldest]; }
-    [[nodiscard]] bool takes_orders() const noexcept { return state == State::working && open < lanes; }
   };
 
   // --- workers
-  [[nodiscard]] bool may_hire(Clock::time_point now) const noexcept { return !crew_.stopping() && now >= hire_at_; }
+  [[nodiscard]] bool may_hire(const Hand& hand, Clock::time_point now) const noexcept {
+    return hand.state == State::none && !hand.seat->barred && now >= hand.hire_at && !crew_.stopping();
+  }
   void hire_if_possible(Hand& hand) noexcept;
   void hire(Hand& hand);
   void dismiss(Hand& hand) noexcept;
@@ -115,6 +124,13 @@ class Fleet {
   [[nodiscard]] bool work_waits() const noexcept { return !returned_.empty() || remote_.left() != 0 || crew_.next_due() <= Clock::now(); }
   void staff() noexcept;
   void fill(Hand& hand, std::size_t orders) noexcept;
+  /// How many more errands its child may get.
+  [[nodiscard]] std::size_t quota(const Hand& hand) const noexcept {
+    return options_.tasks_per_worker == 0 ? most_errands : options_.tasks_per_worker - hand.given;
+  }
+  [[nodiscard]] bool takes_orders(const Hand& hand) const noexcept {
+    return hand.state == State::working && hand.open < lanes && quota(hand) != 0;
+  }
   [[nodiscard]] bool give(Hand& hand);
   void collect(List<Errand>& errands, std::size_t most);
   void steal_for(const Hand& hand) noexcept;
@@ -122,7 +138,7 @@ class Fleet {
   void take_all_back(Hand& hand) noexcept;
   void send(Hand& hand) noexcept;
   void cancel_waiting() noexcept;
-  void fail_waiting(const std::exception_ptr& why) noexcept;
+  void fail_waiting(const std::exception_ptr& why, bool one = false) noexcept;
 
   // --- answers
   void receive(Hand& hand) noexcept;
@@ -133,6 +149,7 @@ class Fleet {
   void publish() noexcept;
 
   // --- time
+  [[nodiscard]] Clock::time_point look_at_quiet(Hand& hand, Clock::time_point now) noexcept;
   [[nodiscard]] Clock::time_point look_at_deadline(Hand& hand, Clock::time_point now) noexcept;
   void wait() noexcept;
 
@@ -149,11 +166,16 @@ class Fleet {
   std::array<std::size_t, 256> settled_{};
   std::size_t settled_count_ = 0;
   Seat* settled_seat_ = nullptr;
-  List<pollfd> polled_;
+  List<pollfd> polled_;  // the bell first
+  enum class Source { frames, child, orders };
+  struct Polled {
+    Hand* hand;
+    Source source;
+  };
+  List<Polled> polled_for_;  // of the others
   int fruitless_ = 0;
   int forkless_ = 0;  // failures in a row to fork, while there was no worker
   bool sent_any_ = false;
-  Clock::time_point hire_at_ = Clock::time_point::min();
   bool stop_told_ = false;
 
   [[nodiscard]] std::span<Hand> hands() const noexcept { return {hands_.get(), count_}; }
@@ -176,7 +198,7 @@ inline void Fleet::drive() noexcept {
 /// Sees to it that there are workers, and that they have something to do.
 inline void Fleet::staff() noexcept {
   for (Hand& hand : hands()) {
-    if (hand.state == State::none && may_hire(Clock::now()) && !hand.seat->barred && work_waits()) hire_if_possible(hand);
+    if (may_hire(hand, Clock::now()) && work_waits()) hire_if_possible(hand);
     fill(hand, 1);
   }
   for (Hand& hand : hands()) fill(hand, lanes);
@@ -195,7 +217,7 @@ inline void Fleet::hire_if_possible(Hand& hand) noexcept {
     hire(hand);
     forkless_ = 0;
   } catch (...) {
-    hire_at_ = Clock::now() + pause;
+    hand.hire_at = Clock::now() + pause;
     for (const Hand& other : hands()) {
       if (other.state != State::none) return;  // the run goes on with fewer
     }
@@ -227,6 +249,7 @@ inline void Fleet::hire(Hand& hand) {
   hand.state = State::working;
   hand.given = 0;
   hand.kill_at = never;
+  hand.quiet_since = never;
   hand.overdue = 0;
   hand.complaint = nullptr;
   hand.hung_up = false;
@@ -248,6 +271,8 @@ inline void Fleet::condemn(Hand& hand, std::exception_ptr complaint) noexcept {
   if (hand.complaint == nullptr) hand.complaint = std::move(complaint);
   hand.state = State::condemned;
   hand.kill_at = never;
+  hand.in.clear();  // what else it has sent means nothing any more
+  hand.hung_up = true;
   hand.child.kill(SIGKILL);
 }
 
@@ -263,20 +288,26 @@ inline void Fleet::condemn(Hand& hand, std::exception_ptr complaint) noexcept {
 inline void Fleet::bury(Hand& hand) noexcept {
   receive(hand);
   hand.child.kill(SIGKILL);  // what its tasks have started; it is there still, as long as nobody has asked how it died
+  if (hand.overdue != 0) hand.child.kill_group(SIGKILL);
   const Death death = hand.child.reap();
   const std::uint64_t running = hand.page->running.load(std::memory_order_acquire);
   const bool idle = hand.page->begun.load(std::memory_order_relaxed) == 0;
   bool blamed = false;
+  take_all_back(hand);
   for (; hand.open != 0; --hand.open, hand.oldest = (hand.oldest + 1) % lanes) {
     Order& order = hand.order();
     out_ -= order.sent;
-    hand.page->lanes[hand.oldest].put({});
     for (std::size_t k = order.answered; k < order.sent; ++k) {
       Errand& errand = order.errands[k];
       const std::uint64_t place = order.first + k + 1;
-      // if one had its time and another had begun by then, that one was killed for nothing
-      const bool ran = place == running ? hand.overdue == 0 || hand.overdue == running
-                                        : running == 0 && hand.complaint != nullptr && !blamed;
+      // If one had its time and another had begun by then, that one was killed for nothing.
+      bool ran = hand.overdue != 0 ? place == hand.overdue : place == running;
+      // What it had taken and was not at is done anew. If that happens again and again, it is no accident.
+      if (!ran && running == 0 && hand.overdue == 0) {
+        if (hand.complaint != nullptr) ran = !blamed;
+        else ran = ++errand.lost == most_lost;
+        errand.alone = errand.alone || errand.lost > 1;
+      }
       if (!ran) {
         returned_.push_back(errand);
         continue;
@@ -301,11 +332,11 @@ inline void Fleet::bury(Hand& hand) noexcept {
   hand.state = State::none;
   hand.orders.close();
   hand.frames.close();
-  if (!idle) fruitless_ = 0;
   if (!idle || expected || hand.seat->barred) return;
-  if (++fruitless_ < most_fruitless) {
-    if (fruitless_ > 3) hire_at_ = Clock::now() + std::chrono::milliseconds{std::min(fruitless_, 20)};
-    return;
+  if (++hand.fruitless > 3) hand.hire_at = Clock::now() + std::chrono::milliseconds{std::min(hand.fruitless, 100)};
+  if (++fruitless_ < most_fruitless) return;
+  for (const Hand& other : hands()) {
+    if (other.state == State::working && other.page->begun.load(std::memory_order_relaxed) != 0) return;
   }
   try {
     fail_waiting(std::make_exception_ptr(
@@ -336,14 +367,14 @@ inline void Fleet::part() noexcept {
 /// Until it has so many orders, or there is nothing more to do.
 inline void Fleet::fill(Hand& hand, std::size_t orders) noexcept {
   while (hand.state == State::working && hand.open < orders && !crew_.stopping()) {
-    if (options_.tasks_per_worker != 0 && hand.given >= options_.tasks_per_worker) {
+    if (quota(hand) == 0) {
       if (hand.open == 0) dismiss(hand);
       return;
     }
     try {
       if (!give(hand)) return;
-    } catch (...) {  // no memory for it: if nobody will give any back, the next task fails for it
-      if (out_ == 0) fail_waiting(std::current_exception());
+    } catch (...) {  // no memory for it: if nobody will give any back, a task fails for it
+      if (out_ == 0) fail_waiting(std::current_exception(), true);
       return;
     }
   }
@@ -354,7 +385,7 @@ inline bool Fleet::give(Hand& hand) {
   const std::size_t left = remote_.left() + returned_.size();
   std::size_t most = std::min(pace_.chunk(), most_errands);
   most = std::min(most, left / (2 * lanes * count_) + 1);  // near the end smaller orders, so that all end together
-  if (options_.tasks_per_worker != 0) most = std::min(most, options_.tasks_per_worker - hand.given);
+  most = std::min(most, quota(hand));
   const std::size_t lane = (hand.oldest + hand.open) % lanes;
   Order& order = hand.lane[lane];
   order.errands.clear();
@@ -368,13 +399,15 @@ inline bool Fleet::give(Hand& hand) {
   if (order.errands.empty()) return false;
 
   const std::size_t before = hand.out.size();
+  std::size_t count = 0;  // written
+  std::size_t k = 0;      // looked at
   try {
     Writer writer{hand.out};
     hand.out.extend(sizeof(OrderHead));
-    std::size_t count = 0;
     ErrandHead head{0, 0, 0, 0};
     std::size_t at = 0;  // where it stands
-    for (const Errand errand : order.errands) {
+    for (; k < order.errands.size(); ++k) {
+      Errand& errand = order.errands[k];
       if (head.count != 0 && head.bytes == 0 && errand.id == head.id + head.count && errand.attempt == head.attempt) {
         ++head.count;
         std::memcpy(hand.out.data() + at, &head, sizeof head);
@@ -385,19 +418,28 @@ inline bool Fleet::give(Hand& hand) {
       hand.out.extend(sizeof head);
       try {
         remote_.write_task(errand.id, writer);
-      } catch (const std::bad_alloc&) {
-        throw;
       } catch (...) {  // this task cannot be sent, and no other fails for it
         hand.out.truncate(at);
         const std::exception_ptr why = std::current_exception();
+        announce(hand, errand);
         if (remote_.lost(errand, TaskError::Kind::exception, why, {}, *hand.seat)) settle(errand.id, *hand.seat);
         head.count = 0;
         continue;
       }
       head = {errand.id, hand.out.size() - at - sizeof head, errand.attempt};
+      errand.alone = errand.alone || head.bytes > large;
+      if (errand.alone && count != 0) {
+        hand.out.truncate(at);
+        break;
+      }
       std::memcpy(hand.out.data() + at, &head, sizeof head);
       order.errands[count++] = errand;
+      if (errand.alone) {
+        ++k;
+        break;
+      }
     }
+    for (std::size_t rest = order.errands.size(); rest-- > k;) returned_.push_back(order.errands[rest]);
     while (order.errands.size() != count) order.errands.pop_back();
     if (count == 0) {
       hand.out.truncate(before);
@@ -408,9 +450,11 @@ inline bool Fleet::give(Hand& hand) {
     std::memcpy(hand.out.data() + before, &all, sizeof all);
   } catch (...) {
     hand.out.truncate(before);
-    for (const Errand& errand : order.errands) returned_.push_back(errand);
+    for (; k < order.errands.size(); ++k) returned_.push_back(order.errands[k]);
+    while (count-- != 0) returned_.push_back(order.errands[count]);
     throw;
   }
+  if (hand.open == 0) hand.quiet_since = never;
   order.answered = 0;
   order.sent = order.errands.size();
   order.first = hand.places;
@@ -467,7 +511,11 @@ inline void Fleet::send(Hand& hand) noexcept {
     const ssize_t put = uninterrupted([&] {
       return ::send(hand.orders.get(), hand.out.data() + hand.out_sent, hand.out.size() - hand.out_sent, MSG_DONTWAIT | MSG_NOSIGNAL);
     });
-    if (put < 0) return;  // it is full; or the worker has died, and its handle will say so
+    if (put < 0 && (errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM)) return;  // it is full
+    if (put < 0) {  // it has died, or is about to
+      hand.kill_at = std::min(hand.kill_at, Clock::now() + farewell);
+      break;
+    }
     hand.out_sent += static_cast<std::size_t>(put);
   }
   hand.out.clear();
@@ -498,7 +546,7 @@ inline void Fleet::cancel_waiting() noexcept {
 }
 
 /// Nobody can run them.
-inline void Fleet::fail_waiting(const std::exception_ptr& why) noexcept {
+inline void Fleet::fail_waiting(const std::exception_ptr& why, bool one) noexcept {
   Seat& seat = *hands_[0].seat;
   for (;;) {
     for (; !returned_.empty(); returned_.pop_back()) {
@@ -506,9 +554,12 @@ inline void Fleet::fail_waiting(const std::exception_ptr& why) noexcept {
       if (!errand.announced) remote_.announce(errand, seat);
       remote_.given_up(errand, why, seat);
       settle(errand.id, seat);
+      if (!one) continue;
+      returned_.pop_back();
+      return;
     }
     try {
-      remote_.next_errands(returned_, 64);
+      remote_.next_errands(returned_, one ? 1 : 64);
     } catch (...) {
       return;
     }
@@ -519,6 +570,7 @@ inline void Fleet::fail_waiting(const std::exception_ptr& why) noexcept {
 // --- answers
 
 inline void Fleet::receive(Hand& hand) noexcept {
+  if (hand.complaint != nullptr) return;
   constexpr std::size_t least = 1U << 16U;
   constexpr std::size_t most = 1U << 20U;
   constexpr int turns = 16;  // then the others have theirs; a dead worker's pipe is not larger
@@ -541,11 +593,14 @@ inline void Fleet::receive(Hand& hand) noexcept {
 
 inline void Fleet::understand(Hand& hand) {
   std::size_t at = 0;
-  FrameHead head;
+  FrameHead head{.kind = FrameKind::value};
   for (;;) {
     const std::size_t there = hand.in.size() - at;
     if (there < sizeof head) break;
     std::memcpy(&head, hand.in.data() + at, sizeof head);
+    if (head.mark != FrameHead::our_mark || head.kind > last_frame_kind) {
+      throw CodecError("a worker process has sent what no worker sends: its task writes into descriptors of others, or has damaged memory");
+    }
     hand.missing = there - sizeof head < head.bytes ? static_cast<std::size_t>(head.bytes - (there - sizeof head)) : 0;
     if (hand.missing != 0) break;
     Reader reader{hand.in.bytes().subspan(at + sizeof head, static_cast<std::size_t>(head.bytes))};
@@ -558,19 +613,22 @@ inline void Fleet::understand(Hand& hand) {
 }
 
 inline void Fleet::hear(Hand& hand, const FrameHead& head, Reader& reader) {
-  const auto kind = static_cast<FrameKind>(head.kind);
-  if (head.kind > last_frame_kind) throw CodecError("a worker process has sent what no worker sends: its memory is damaged");
-  if (kind == FrameKind::cannot_start) {
+  hand.quiet_since = never;
+  if (head.kind == FrameKind::cannot_start) {
     hand.seat->barred = true;
     hand.state = State::leaving;
     hand.kill_at = Clock::now() + farewell;
     take_all_back(hand);
-    crew_.thrown().keep(decode_error(reader).exception);
+    try {
+      crew_.thrown().keep(decode_error(reader).exception);
+    } catch (...) {
+      crew_.thrown().keep(std::current_exception());
+    }
     return;
   }
   Order& order = hand.order();
   if (hand.open == 0) throw CodecError("a worker process has answered what it was not asked: its memory is damaged");
-  if (kind == FrameKind::order_done) {
+  if (head.kind == FrameKind::order_done) {
     if (order.answered != order.sent) throw CodecError("a worker process has left errands out: its memory is damaged");
     if (order.sent != 0) pace_.measured(order.sent, std::chrono::nanoseconds{head.took});
     out_ -= order.sent;
@@ -581,14 +639,15 @@ inline void Fleet::hear(Hand& hand, const FrameHead& head, Reader& reader) {
   if (order.answered == order.sent) throw CodecError("a worker process has answered more than it was asked: its memory is damaged");
   Errand& errand = order.errands[order.answered];
   announce(hand, errand);
-  switch (kind) {
+  switch (head.kind) {
     case FrameKind::started: return;
     case FrameKind::said:
     case FrameKind::progress: remote_.said(errand, head, reader, *hand.seat); return;
     default: break;
   }
   ++order.answered;
-  if (remote_.answered(errand, kind, std::chrono::nanoseconds{head.took}, reader, *hand.seat)) settle(errand.id, *hand.seat);
+  hand.fruitless = fruitless_ = 0;
+  if (remote_.answered(errand, head.kind, std::chrono::nanoseconds{head.took}, reader, *hand.seat)) settle(errand.id, *hand.seat);
 }
 
 inline void Fleet::announce(Hand& hand, Errand& errand) noexcept {
@@ -619,11 +678,12 @@ inline Clock::time_point Fleet::look_at_deadline(Hand& hand, Clock::time_point n
   }
   if (options_.timeout.count() == 0 || hand.state != State::working) return hand.kill_at;
   const std::uint64_t running = hand.page->running.load(std::memory_order_acquire);
-  if (running == 0) return hand.open != 0 ? later(now, options_.timeout) : never;
+  if (running == 0) return std::min(hand.kill_at, look_at_quiet(hand, now));
+  hand.quiet_since = never;
   const Clock::time_point since{std::chrono::nanoseconds{hand.page->since.load(std::memory_order_relaxed)}};
-  if (hand.page->running.load(std::memory_order_acquire) != running) return later(now, options_.timeout);
-  const Clock::time_point deadline = later(since, options_.timeout);
-  if (now < deadline) return deadline;
+  const bool still = hand.page->running.load(std::memory_order_acquire) == running;
+  const Clock::time_point deadline = later(still ? since : now, options_.timeout);
+  if (now < deadline) return std::min(hand.kill_at, deadline);
   take_all_back(hand);
   hand.overdue = running;
   hand.state = State::condemned;
@@ -632,23 +692,42 @@ inline Clock::time_point Fleet::look_at_deadline(Hand& hand, Clock::time_point n
   return hand.kill_at;
 }
 
+/// A worker that has orders and is at no errand for longer than an errand may take is stopped, or waits for a lock that was
+/// held when it was forked: it is replaced, and nobody loses an attempt. What the host does at a worker's start may last.
+inline Clock::time_point Fleet::look_at_quiet(Hand& hand, Clock::time_point now) noexcept {
+  if (hand.open == 0 || (options_.on_worker_start && hand.page->begun.load(std::memory_order_relaxed) == 0)) return never;
+  if (hand.quiet_since == never) hand.quiet_since = now;
+  const Clock::time_point deadline = later(later(hand.quiet_since, options_.timeout), grace);
+  if (now < deadline) return std::min(deadline, later(now, options_.timeout));
+  take_all_back(hand);
+  hand.state = State::condemned;
+  hand.kill_at = never;
+  hand.child.kill(SIGKILL);
+  return never;
+}
+
 /// Until something is to be read, or falls due; reads it.
 inline void Fleet::wait() noexcept {
   const Clock::time_point now = Clock::now();
   Clock::time_point due = never;
   polled_.clear();
+  polled_for_.clear();
   polled_.push_back({bell_.descriptor(), POLLIN, 0});
-  bool can_hire = false;
+  const auto watch = [this](Hand& hand, Source source, int descriptor, short events) {
+    polled_.push_back({descriptor, events, 0});
+    polled_for_.push_back({&hand, source});
+  };
   for (Hand& hand : hands()) {
     due = std::min(due, look_at_deadline(hand, now));
-    can_hire = can_hire || (hand.state == State::none && !hand.seat->barred);
-    if (hand.takes_orders() || (can_hire && may_hire(now))) due = std::min(due, crew_.next_due());
-    // what `poll` is to leave out has no number
-    polled_.push_back({hand.state != State::none && !hand.hung_up ? hand.frames.get() : -1, POLLIN, 0});
-    polled_.push_back({hand.state != State::none ? hand.child.handle() : -1, POLLIN, 0});
-    polled_.push_back({hand.out_sent != hand.out.size() && hand.state == State::working ? hand.orders.get() : -1, POLLOUT, 0});
+    if (takes_orders(hand) || may_hire(hand, now)) due = std::min(due, crew_.next_due());
+    if (hand.state == State::none) {
+      if (hand.hire_at > now && work_waits()) due = std::min(due, hand.hire_at);
+      continue;
+    }
+    watch(hand, Source::child, hand.child.handle(), POLLIN);
+    if (!hand.hung_up) watch(hand, Source::frames, hand.frames.get(), POLLIN);
+    if (hand.out_sent != hand.out.size()) watch(hand, Source::orders, hand.orders.get(), POLLOUT);
   }
-  if (can_hire && remote_.goes_on() && hire_at_ > now) due = std::min(due, hire_at_);
   timespec pause{};
   if (due != never) {
     const auto left = std::max(std::chrono::nanoseconds{0}, std::chrono::nanoseconds{due - Clock::now()});
@@ -656,17 +735,22 @@ inline void Fleet::wait() noexcept {
     pause.tv_nsec = static_cast<long>(left.count() % 1'000'000'000);
   }
   const int ready = ::ppoll(polled_.begin(), polled_.size(), due != never ? &pause : nullptr, nullptr);
+  if (ready < 0 && errno != EINTR) {  // the system is short of something
+    const timespec moment{0, 1'000'000};
+    ::nanosleep(&moment, nullptr);
+  }
   if (ready <= 0) return;
   if (polled_[0].revents != 0) bell_.silence();
-  for (std::size_t k = 0; k < count_; ++k) {
-    Hand& hand = hands_[k];
-    const pollfd* const seen = polled_.begin() + 1 + 3 * k;
-    if ((seen[2].revents & POLLOUT) != 0) send(hand);
-    if ((seen[1].revents & POLLIN) != 0) {
-      bury(hand);
-    } else if (seen[0].revents != 0) {
-      receive(hand);
-      fill(hand, lanes);
+  for (std::size_t k = 0; k < polled_for_.size(); ++k) {
+    Hand& hand = *polled_for_[k].hand;
+    if (polled_[k + 1].revents == 0 || hand.state == State::none) continue;  // or it was buried just now
+    switch (polled_for_[k].source) {
+      case Source::child: bury(hand); break;
+      case Source::orders: send(hand); break;
+      case Source::frames:
+        receive(hand);
+        fill(hand, lanes);
+        break;
     }
   }
 }

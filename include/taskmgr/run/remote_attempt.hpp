@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <cstring>
 #include <exception>
+#include <optional>
 #include <string_view>
 #include <type_traits>
 #include <utility>
@@ -99,13 +100,13 @@ template <class Home, class F, class Task, class R>
 void RemoteAttempts<Home, F, Task, R>::said(const Errand& errand, const FrameHead& head, Reader& reader, Seat& seat) {
   const Task& task = std::as_const(this->home()).task(errand.id);
   ContextAccess::task(seat.context, this->home().number(errand.id), errand.attempt, &task);
-  if (static_cast<FrameKind>(head.kind) == FrameKind::progress) {
+  if (head.kind == FrameKind::progress) {
     double parts[2];
     reader.read(parts, sizeof parts);
     this->heard_progress(seat.context, parts[0], parts[1]);
   } else {
     const auto text = reader.take(reader.remaining());
-    if (head.level > static_cast<std::uint32_t>(Level::error)) throw CodecError("a line for the log has no level");
+    if (head.level > static_cast<std::uint64_t>(Level::error)) throw CodecError("a line for the log has no level");
     this->heard_log(seat.context, static_cast<Level>(head.level), {reinterpret_cast<const char*>(text.data()), text.size()});
   }
 }
@@ -125,16 +126,17 @@ void RemoteAttempts<Home, F, Task, R>::perform([[maybe_unused]] std::size_t id, 
   if constexpr (!Home::sends_tasks) {
     perform_on(std::as_const(this->home()).task(id), this->home().number(id), attempt, answers, seat);
   } else if constexpr (Encodable<Task>) {
+    std::uint64_t number = 0;
+    std::optional<Task> task;
     Failure failure{TaskError::Kind::exception, nullptr};
     try {
-      std::uint64_t number = 0;
       sent.read(&number, sizeof number);
-      const Task task = Codec<Task>::decode(sent);
-      return perform_on(task, number, attempt, answers, seat);
-    } catch (...) {  // of the decoding: `perform_on` throws nothing of a task's
+      task.emplace(Codec<Task>::decode(sent));
+    } catch (...) {
       failure.exception = std::current_exception();
     }
-    answer_failure(failure, attempt, {}, answers);
+    if (task) perform_on(*task, number, attempt, answers, seat);
+    else answer_failure(failure, attempt, {}, answers);
   }
 }
 
@@ -151,17 +153,12 @@ void RemoteAttempts<Home, F, Task, R>::perform_on(const Task& task, std::uint64_
     Failure failure{TaskError::Kind::exception, nullptr};
     try {
       const R result = this->made(seat, task);
-      const std::size_t before = answers.size();
-      try {
-        Frame frame{answers, FrameKind::value};
-        frame.took(taken());
-        Writer writer{answers};
-        Codec<R>::encode(writer, result);
-        return;
-      } catch (...) {
-        answers.truncate(before);
-        throw;
-      }
+      const std::chrono::nanoseconds took = taken();
+      Frame frame{answers, FrameKind::value};
+      Writer writer{answers};
+      Codec<R>::encode(writer, result);
+      frame.finish(took);
+      return;
     } catch (...) {
       failure.exception = std::current_exception();
     }
@@ -174,9 +171,9 @@ void RemoteAttempts<Home, F, Task, R>::answer_failure(Failure& failure, int atte
                                                       ByteBuffer& answers) {
   const bool again = this->may_retry(failure, attempt);
   Frame frame{answers, again ? FrameKind::retry : FrameKind::no_retry};
-  frame.took(took);
   Writer writer{answers};
   encode_error(writer, failure.kind, failure.exception);
+  frame.finish(took);
 }
 
 }  // namespace taskmgr::detail

@@ -9,7 +9,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
-#include <optional>
 #include <utility>
 
 #include "../core/list.hpp"
@@ -28,7 +27,9 @@ class RetryQueue {
     TimePoint due;
     std::uint64_t order;  // of those due at the same time, first come, first served
     std::size_t id;
-    int attempt;  // the next one
+    int attempt;  // the next one; 0: nothing waits
+
+    [[nodiscard]] explicit operator bool() const noexcept { return attempt != 0; }
   };
 
   /// Says whether this one is due before all others.
@@ -43,11 +44,11 @@ class RetryQueue {
     return earliest;
   }
 
-  /// One that is due at `now`, the longest due first.
-  [[nodiscard]] std::optional<Waiting> pop(TimePoint now) {
-    if (next_due() > now) return std::nullopt;
+  /// One that is due at `now`, the longest due first; false if there is none.
+  [[nodiscard]] Waiting pop(TimePoint now) {
+    if (next_due() > now) return {};
     const std::scoped_lock lock(mutex_);
-    if (heap_.empty() || heap_[0].due > now) return std::nullopt;
+    if (heap_.empty() || heap_[0].due > now) return {};
     const Waiting first = heap_[0];
     heap_[0] = heap_.back();
     heap_.pop_back();

@@ -11,10 +11,12 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <ctime>
 #include <exception>
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "child.hpp"
 #include "errand.hpp"
@@ -44,8 +46,11 @@ class WorkerProcess final : public Ear {
   static constexpr std::size_t many_bytes = 1U << 16U;  // of answers, which are then written
 
   [[nodiscard]] bool get_ready() noexcept;
+  [[nodiscard]] std::byte* room_for(const OrderHead& order);
+  void begin(std::uint64_t place) noexcept;
   void carry_out(const OrderHead& order);
   [[nodiscard]] bool read_all(void* data, std::size_t size) noexcept;
+  [[nodiscard]] bool is_time() noexcept;
   void flush() noexcept;
   void watch_stop() noexcept;
 
@@ -58,6 +63,7 @@ class WorkerProcess final : public Ear {
   const int frames_;
   ByteBuffer order_;
   ByteBuffer answers_;
+  std::int64_t tick_ = 0;
   std::stop_source stopper_;
   Thread watcher_;
 };
@@ -73,12 +79,32 @@ inline void WorkerProcess::live() noexcept {
     OrderHead order;
     while (read_all(&order, sizeof order)) {
       order_.clear();
-      if (!read_all(order_.extend(order.bytes), order.bytes)) return;
+      std::byte* const room = room_for(order);
+      if (!read_all(room, order.bytes)) return;
       carry_out(order);
     }
   } catch (...) {
-    ::_exit(1);  // no memory for an order: the run sees it and sends another worker
+    ::_exit(1);  // no memory for an answer: the run sees which
   }
+}
+
+/// If there is no memory for a large task, that task is to blame.
+inline std::byte* WorkerProcess::room_for(const OrderHead& order) {
+  try {
+    return order_.extend(order.bytes);
+  } catch (...) {
+    if (order.count == 1 && !page_.lanes[order.lane].take(1).empty()) begin(order.first);
+    throw;
+  }
+}
+
+/// From now on this errand is to blame for what happens.
+inline void WorkerProcess::begin(std::uint64_t place) noexcept {
+  if (options_.timeout.count() != 0) {
+    page_.since.store(Clock::now().time_since_epoch().count(), std::memory_order_relaxed);
+  }
+  page_.running.store(place + 1, std::memory_order_release);
+  page_.begun.store(page_.begun.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
 }
 
 inline bool WorkerProcess::get_ready() noexcept {
@@ -87,18 +113,17 @@ inline bool WorkerProcess::get_ready() noexcept {
     options_.on_worker_start(seat_.number);
     return true;
   } catch (...) {
-    {
-      const Frame frame{answers_, FrameKind::cannot_start};
-      Writer writer{answers_};
-      encode_error(writer, TaskError::Kind::exception, std::current_exception());
-    }
+    Frame frame{answers_, FrameKind::cannot_start};
+    Writer writer{answers_};
+    encode_error(writer, TaskError::Kind::exception, std::current_exception());
+    frame.finish();
     flush();
     return false;
   }
 }
 
 inline void WorkerProcess::carry_out(const OrderHead& order) {
-  const auto begin = Clock::now();
+  const auto begun = Clock::now();
   const bool tells = crew_.listens(EventKind::task_started);
   Reader reader{order_.bytes()};
   ErrandHead errand{0, 0, 0, 0};
@@ -106,22 +131,18 @@ inline void WorkerProcess::carry_out(const OrderHead& order) {
     if (errand.count == 0) reader.read(&errand, sizeof errand);
     Reader task{reader.take(errand.bytes)};
     if (page_.lanes[order.lane].take(1).empty()) break;  // the rest was taken back
-    if (options_.timeout.count() != 0) {
-      page_.since.store(Clock::now().time_since_epoch().count(), std::memory_order_relaxed);
-    }
-    page_.running.store(order.first + k + 1, std::memory_order_release);
-    page_.begun.store(page_.begun.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    begin(order.first + k);
     if (tells) {
-      { const Frame started{answers_, FrameKind::started}; }
+      Frame{answers_, FrameKind::started}.finish();
       flush();
     }
     remote_.perform(errand.id, errand.attempt, task, answers_, seat_);
     page_.running.store(0, std::memory_order_release);
-    if (answers_.size() >= many_bytes || (options_.chunk != 0 && (k + 1) % options_.chunk == 0)) flush();
+    if (answers_.size() >= many_bytes || (options_.chunk != 0 && (k + 1) % options_.chunk == 0) || is_time()) flush();
   }
-  Frame{answers_, FrameKind::order_done}.took(Clock::now() - begin);
+  flush_output();  // before the answers: after the last of them nobody may wait for us any more
+  Frame{answers_, FrameKind::order_done}.finish(Clock::now() - begun);
   flush();
-  flush_output();
 }
 
 inline bool WorkerProcess::read_all(void* data, std::size_t size) noexcept {
@@ -133,6 +154,14 @@ inline bool WorkerProcess::read_all(void* data, std::size_t size) noexcept {
     size -= static_cast<std::size_t>(got);
   }
   return true;
+}
+
+/// Once in some milliseconds, which the cheapest of clocks can tell.
+inline bool WorkerProcess::is_time() noexcept {
+  timespec now;
+  ::clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  const std::int64_t tick = std::int64_t{now.tv_sec} * 200 + now.tv_nsec / 5'000'000;
+  return std::exchange(tick_, tick) != tick;
 }
 
 inline void WorkerProcess::flush() noexcept {
@@ -150,20 +179,17 @@ inline void WorkerProcess::flush() noexcept {
 // What a task says is written at once, after the answers before it.
 
 inline void WorkerProcess::heard_progress(const Context&, double done, double total) {
-  {
-    const Frame frame{answers_, FrameKind::progress};
-    const double parts[] = {done, total};
-    answers_.append(parts, sizeof parts);
-  }
+  Frame frame{answers_, FrameKind::progress};
+  const double parts[] = {done, total};
+  answers_.append(parts, sizeof parts);
+  frame.finish();
   flush();
 }
 
 inline void WorkerProcess::heard_log(const Context&, Level level, std::string_view message) {
-  {
-    Frame frame{answers_, FrameKind::said};
-    frame.level(level);
-    answers_.append(message.data(), message.size());
-  }
+  Frame frame{answers_, FrameKind::said};
+  answers_.append(message.data(), message.size());
+  frame.finish({}, level);
   flush();
 }
 
