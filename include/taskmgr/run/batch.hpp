@@ -56,7 +56,7 @@ class Batch final : public Attempts<Batch<F, Task, R, Sink>, F, Task, R> {
         shares_(this->seats().size() > 1),
         steals_(shares_ && this->options().chunk == 0) {
     this->writer = &write_task<Task>;
-    this->expect(size_);
+    this->expect_first(size_);
     store.make_slots(this->measures());
   }
 
@@ -238,9 +238,10 @@ Span Batch<F, Task, R, Sink>::take(Seat& seat, Pace& pace) noexcept {
   }
   const std::size_t begun = next_.load(std::memory_order_relaxed);
   if (begun < size_) {
-    // near the end smaller chunks, so that all workers end together
-    const std::size_t fair = (size_ - begun) / (2 * this->seats().size()) + 1;
-    const std::size_t count = this->options().chunk != 0 ? pace.chunk() : std::min(pace.chunk(), fair);
+    std::size_t count = pace.chunk();
+    if (count != 1 && this->options().chunk == 0) {  // near the end smaller, so that all workers end together
+      count = std::min(count, (size_ - begun) / (2 * this->seats().size()) + 1);
+    }
     const std::size_t first = next_.fetch_add(count, std::memory_order_relaxed);
     if (first < size_) {
       const Span taken{first, std::min(first + count, size_)};
@@ -248,9 +249,10 @@ Span Batch<F, Task, R, Sink>::take(Seat& seat, Pace& pace) noexcept {
     }
   }
   if (!steals_) return {};
-  for (std::size_t k = 1; k < this->seats().size(); ++k) {
-    Seat& victim = this->seats()[(seat.number + k) % this->seats().size()];
-    if (const Span stolen = victim.share.steal(); !stolen.empty()) {
+  const std::size_t seats = this->seats().size();
+  for (std::size_t k = 1, victim = seat.number; k < seats; ++k) {
+    if (++victim == seats) victim = 0;
+    if (const Span stolen = this->seats()[victim].share.steal(); !stolen.empty()) {
       const Span first = begin_with(stolen);
       if (first.last != stolen.last) this->wake_resting_driver();  // it looked when this was still in nobody's share
       return first;

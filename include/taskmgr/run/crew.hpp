@@ -53,6 +53,7 @@ class Count {
 
 /// A worker's place in a run: at most one thread sits in it at a time, and only that thread writes.
 struct alignas(64) Seat {
+  Seat() noexcept {}  // NOLINT: defaulted, it would be zeroed first
   Share share;
   Count started, succeeded, failed, cancelled, retries;
   Context context;
@@ -154,6 +155,8 @@ class Crew : public Ear {
 
   // --- settling
 
+  /// So many are to be settled; `expect_first`: while nobody works yet.
+  void expect_first(std::size_t tasks) noexcept { unsettled_.store(tasks, std::memory_order_relaxed); }
   void expect(std::size_t tasks) noexcept { unsettled_.fetch_add(tasks, std::memory_order_relaxed); }
   /// `tasks` have their outcomes, which the driver may read from now on. Says whether they were the last.
   bool publish_quietly(std::size_t tasks) noexcept {
@@ -282,7 +285,7 @@ inline Crew::Crew(Terms terms)
       watchdog_(terms.watchdog),
       more_seats_(terms.seats > few ? new Seat[terms.seats] : nullptr),
       seats_(more_seats_ ? more_seats_.get() : few_seats_, terms.seats),
-      batch_(next_batch()),
+      batch_(hub_.empty() ? 0 : next_batch()),
       began_(terms.began),
       total_(terms.total),
       measures_(terms.options.timings || hub_.wants_tasks()),
