@@ -113,7 +113,6 @@ class Batch final : public Attempts<Batch<F, Task, R, Sink>, F, Task, R> {
   const bool shares_;
   const bool steals_;
   bool offered_ = false;
-  std::atomic<bool> called_{false};
   std::mutex sink_turn_;
   bool sink_threw_ = false;
   Array<Unsunk> unsunk_{has_sink ? new Unsunk[this->seats().size()] : nullptr};
@@ -121,9 +120,6 @@ class Batch final : public Attempts<Batch<F, Task, R, Sink>, F, Task, R> {
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
-
-/// A run that is expected to end sooner than a sleeping thread could help is not worth a wake-up.
-inline constexpr std::int64_t worth_a_call = 50'000;  // ns
 
 template <class F, class Task, class R, class Sink>
 void Batch<F, Task, R, Sink>::drive() {
@@ -133,7 +129,6 @@ void Batch<F, Task, R, Sink>::drive() {
   if (shares_) {
     const std::int64_t per_task = workshop_.per_task.load(std::memory_order_relaxed);
     const bool call = per_task < 0 || per_task * static_cast<std::int64_t>(size_) > worth_a_call;
-    called_.store(call, std::memory_order_relaxed);
     offered_ = true;
     workshop_.pool.offer(*this, call);  // if it cannot, the driver does it alone
   }
@@ -326,7 +321,7 @@ template <class F, class Task, class R, class Sink>
 void Batch<F, Task, R, Sink>::retry_later(std::size_t id, int attempt, Clock::time_point due) {
   if (!this->retries().push(id, attempt, due)) return;
   this->wake_driver();
-  if (offered_) workshop_.pool.note_retry();
+  if (offered_) workshop_.pool.note_retry(*this);
 }
 
 template <class F, class Task, class R, class Sink>
@@ -357,10 +352,10 @@ void Batch<F, Task, R, Sink>::sink_all(Seat& seat) noexcept {
 
 template <class F, class Task, class R, class Sink>
 void Batch<F, Task, R, Sink>::call_helpers(const Pace& pace) noexcept {
-  if (!offered_ || called_.load(std::memory_order_relaxed)) return;
+  if (!offered_ || this->called.load(std::memory_order_relaxed)) return;
   const std::size_t begun = std::min(next_.load(std::memory_order_relaxed), size_);
   if (pace.per_task().count() * static_cast<std::int64_t>(size_ - begun) <= worth_a_call) return;
-  if (!called_.exchange(true, std::memory_order_relaxed)) workshop_.pool.call_for(*this, true);
+  if (!this->called.exchange(true, std::memory_order_relaxed)) workshop_.pool.call_for(*this, true);
 }
 
 template <class F, class Task, class R, class Sink>

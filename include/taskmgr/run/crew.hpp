@@ -64,6 +64,9 @@ struct alignas(64) Seat {
   bool barred = false;  // its `on_worker_start` threw
 };
 
+/// A run that ends sooner than a sleeping thread could help is not worth a wake-up.
+inline constexpr std::int64_t worth_a_call = 50'000;  // ns
+
 /// Why an attempt has no value.
 struct Failure {
   TaskError::Kind kind;
@@ -130,7 +133,12 @@ class Crew : public Ear {
   [[nodiscard]] Seat& sit_down() noexcept;
   void stand_up(Seat& seat) noexcept { seat.taken = false; }
   std::size_t helpers = 0;
+  std::atomic<bool> called{false};         // a helper was
   std::atomic<bool> tells_leaving{false};  // the driver is to be woken when a helper leaves
+  /// Nobody was called, and the run may still be as short as expected: who helped would only keep it waiting.
+  [[nodiscard]] bool is_young(Clock::time_point now) const noexcept {
+    return !called.load(std::memory_order_relaxed) && (now - began_).count() < worth_a_call;
+  }
   void wake_driver() noexcept;
 
   /// Works until there is nothing to take.
