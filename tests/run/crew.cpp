@@ -97,6 +97,19 @@ TEST_CASE("every seat is given to one thread at a time, until none is free") {
   CHECK(crew.sit_down().number == 1);
 }
 
+TEST_CASE("a run that has called nobody is young for as long as a call would not be worth it") {
+  Setting setting;
+  const auto before = Clock::now();
+  Idle crew{setting};
+  const auto after = Clock::now();
+  CHECK(crew.is_young(before));
+  CHECK(crew.is_young(before + std::chrono::nanoseconds{taskmgr::detail::worth_a_call - 1}));
+  CHECK(!crew.is_young(after + std::chrono::nanoseconds{taskmgr::detail::worth_a_call}));
+  CHECK(!crew.is_young(Clock::time_point::max()));
+  crew.called = true;
+  CHECK(!crew.is_young(before));
+}
+
 TEST_CASE("a thread comes back to the seat that it has made ready") {
   Setting setting;
   int starts = 0;

@@ -51,7 +51,7 @@ class Store {
  public:
   static constexpr std::size_t npos = HashIndex::npos;
 
-  Store() = default;
+  Store() {}  // NOLINT: defaulted, it would be zeroed first by `make_shared`
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
 
@@ -156,7 +156,10 @@ class Store {
   const KeyIndex& index_of(State state) const;
 
   TaskList tasks_;
-  Array<Slot<R>> slots_;
+  static constexpr std::size_t few = std::max<std::size_t>(64 / sizeof(Slot<R>), 1);
+  Slot<R> few_slots_[few];  // of a small run, without an allocation
+  Array<Slot<R>> more_slots_;
+  Slot<R>* slots_ = few_slots_;
   Array<std::chrono::nanoseconds> durations_;
   ErrorList errors_;
   HashIndex index_;
@@ -279,7 +282,10 @@ std::exception_ptr Store<Task, R>::keep_distinct(std::size_t first, std::size_t 
 
 template <class Task, class R>
 void Store<Task, R>::make_slots(bool measured) {
-  slots_ = Array<Slot<R>>(new (large) Slot<R>[size()]);
+  if (size() > few) {
+    more_slots_ = Array<Slot<R>>(new (large) Slot<R>[size()]);
+    slots_ = more_slots_.get();
+  }
   if (measured) durations_ = Array<std::chrono::nanoseconds>(new (large) std::chrono::nanoseconds[size()]());
 }
 

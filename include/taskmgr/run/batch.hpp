@@ -59,7 +59,7 @@ class Batch final : public RemoteAttempts<Batch<F, Task, R, Sink>, F, Task, R> {
         shares_(this->seats().size() > 1),
         steals_(shares_ && this->options().chunk == 0) {
     this->task_writer = &write_task<Task>;
-    this->expect(size_);
+    this->expect_first(size_);
     store.make_slots(this->measures());
   }
 
@@ -124,7 +124,6 @@ class Batch final : public RemoteAttempts<Batch<F, Task, R, Sink>, F, Task, R> {
   const bool shares_;
   const bool steals_;
   bool offered_ = false;
-  std::atomic<bool> called_{false};
   std::mutex sink_turn_;
   bool sink_threw_ = false;
   Array<Unsunk> unsunk_{has_sink ? new Unsunk[this->seats().size()] : nullptr};
@@ -132,9 +131,6 @@ class Batch final : public RemoteAttempts<Batch<F, Task, R, Sink>, F, Task, R> {
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
-
-/// A run that is expected to end sooner than a sleeping thread could help is not worth a wake-up.
-inline constexpr std::int64_t worth_a_call = 50'000;  // ns
 
 template <class F, class Task, class R, class Sink>
 void Batch<F, Task, R, Sink>::drive() {
@@ -145,7 +141,6 @@ void Batch<F, Task, R, Sink>::drive() {
   if (shares_) {
     const std::int64_t per_task = workshop_.per_task.load(std::memory_order_relaxed);
     const bool call = per_task < 0 || per_task * static_cast<std::int64_t>(size_) > worth_a_call;
-    called_.store(call, std::memory_order_relaxed);
     offered_ = true;
     workshop_.pool.offer(*this, call);  // if it cannot, the driver does it alone
   }
@@ -284,9 +279,10 @@ Span Batch<F, Task, R, Sink>::take(Seat& seat, Pace& pace) noexcept {
   }
   const std::size_t begun = next_.load(std::memory_order_relaxed);
   if (begun < size_) {
-    // near the end smaller chunks, so that all workers end together
-    const std::size_t fair = (size_ - begun) / (2 * this->seats().size()) + 1;
-    const std::size_t count = this->options().chunk != 0 ? pace.chunk() : std::min(pace.chunk(), fair);
+    std::size_t count = pace.chunk();
+    if (count != 1 && this->options().chunk == 0) {  // near the end smaller, so that all workers end together
+      count = std::min(count, (size_ - begun) / (2 * this->seats().size()) + 1);
+    }
     const std::size_t first = next_.fetch_add(count, std::memory_order_relaxed);
     if (first < size_) {
       const Span taken{first, std::min(first + count, size_)};
@@ -294,9 +290,10 @@ Span Batch<F, Task, R, Sink>::take(Seat& seat, Pace& pace) noexcept {
     }
   }
   if (!steals_) return {};
-  for (std::size_t k = 1; k < this->seats().size(); ++k) {
-    Seat& victim = this->seats()[(seat.number + k) % this->seats().size()];
-    if (const Span stolen = victim.share.steal(); !stolen.empty()) {
+  const std::size_t seats = this->seats().size();
+  for (std::size_t k = 1, victim = seat.number; k < seats; ++k) {
+    if (++victim == seats) victim = 0;
+    if (const Span stolen = this->seats()[victim].share.steal(); !stolen.empty()) {
       const Span first = begin_with(stolen);
       if (first.last != stolen.last) this->wake_resting_driver();  // it looked when this was still in nobody's share
       return first;
@@ -368,7 +365,7 @@ template <class F, class Task, class R, class Sink>
 void Batch<F, Task, R, Sink>::retry_later(std::size_t id, int attempt, Clock::time_point due) {
   if (!this->retries().push(id, attempt, due)) return;
   this->wake_driver();
-  if (offered_) workshop_.pool.note_retry();
+  if (offered_) workshop_.pool.note_retry(*this);
 }
 
 template <class F, class Task, class R, class Sink>
@@ -399,10 +396,10 @@ void Batch<F, Task, R, Sink>::sink_all(Seat& seat) noexcept {
 
 template <class F, class Task, class R, class Sink>
 void Batch<F, Task, R, Sink>::call_helpers(const Pace& pace) noexcept {
-  if (!offered_ || called_.load(std::memory_order_relaxed)) return;
+  if (!offered_ || this->called.load(std::memory_order_relaxed)) return;
   const std::size_t begun = std::min(next_.load(std::memory_order_relaxed), size_);
   if (pace.per_task().count() * static_cast<std::int64_t>(size_ - begun) <= worth_a_call) return;
-  if (!called_.exchange(true, std::memory_order_relaxed)) workshop_.pool.call_for(*this, true);
+  if (!this->called.exchange(true, std::memory_order_relaxed)) workshop_.pool.call_for(*this, true);
 }
 
 template <class F, class Task, class R, class Sink>

@@ -54,6 +54,7 @@ class Count {
 
 /// A worker's place in a run: at most one thread sits in it at a time, and only that thread writes.
 struct alignas(64) Seat {
+  Seat() noexcept {}  // NOLINT: defaulted, it would be zeroed first
   Share share;
   Count started, succeeded, failed, cancelled, retries;
   Context context;
@@ -63,6 +64,9 @@ struct alignas(64) Seat {
   bool taken = false;
   bool barred = false;  // its `on_worker_start` threw
 };
+
+/// A run that ends sooner than a sleeping thread could help is not worth a wake-up.
+inline constexpr std::int64_t worth_a_call = 50'000;  // ns
 
 /// Why an attempt has no value.
 struct Failure {
@@ -141,7 +145,12 @@ class Crew : public Ear {
   [[nodiscard]] Seat& sit_down() noexcept;
   void stand_up(Seat& seat) noexcept { seat.taken = false; }
   std::size_t helpers = 0;
+  std::atomic<bool> called{false};         // a helper was
   std::atomic<bool> tells_leaving{false};  // the driver is to be woken when a helper leaves
+  /// Nobody was called, and the run may still be as short as expected: who helped would only keep it waiting.
+  [[nodiscard]] bool is_young(Clock::time_point now) const noexcept {
+    return !called.load(std::memory_order_relaxed) && (now - began_).count() < worth_a_call;
+  }
   void wake_driver() noexcept;
   /// A driver that rests in `poll`, or null: `bell` is rung when it is to wake up.
   void listen(Bell* bell) noexcept;
@@ -172,6 +181,8 @@ class Crew : public Ear {
 
   // --- settling
 
+  /// So many are to be settled; `expect_first`: while nobody works yet.
+  void expect_first(std::size_t tasks) noexcept { unsettled_.store(tasks, std::memory_order_relaxed); }
   void expect(std::size_t tasks) noexcept { unsettled_.fetch_add(tasks, std::memory_order_relaxed); }
   /// `tasks` have their outcomes, which the driver may read from now on. Says whether they were the last.
   bool publish_quietly(std::size_t tasks) noexcept {
@@ -306,7 +317,7 @@ inline Crew::Crew(Terms terms)
       watchdog_(terms.watchdog),
       more_seats_(terms.seats > few ? new Seat[terms.seats] : nullptr),
       seats_(more_seats_ ? more_seats_.get() : few_seats_, terms.seats),
-      batch_(next_batch()),
+      batch_(hub_.empty() ? 0 : next_batch()),
       began_(terms.began),
       total_(terms.total),
       measures_(terms.options.timings || hub_.wants_tasks()),

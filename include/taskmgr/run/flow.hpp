@@ -553,7 +553,7 @@ template <class F, class Task, class R, class Tasks>
 void Flow<F, Task, R, Tasks>::retry_later(std::size_t id, int attempt, Clock::time_point due) {
   if (!this->retries().push(id, attempt, due)) return;
   this->wake_driver();
-  if (!alone_) workshop_.pool.note_retry();
+  if (!alone_) workshop_.pool.note_retry(*this);
 }
 
 }  // namespace taskmgr::detail

@@ -20,8 +20,8 @@
 namespace taskmgr::detail {
 
 /// Threads are started when somebody needs one and none is idle, and joined by the destructor. One of the idle looks around
-/// every few milliseconds for 20 ms after its last work, then sleeps, as the others do, until it is called: so a run of a
-/// few microseconds need not pay for a wake-up, and will all the same be helped should its tasks turn out long.
+/// every few milliseconds for 20 ms after its last work or call, then sleeps, as the others do, until it is called: so a run
+/// of a few microseconds need not pay for a wake-up, and will all the same be helped should its tasks turn out long.
 ///
 /// Thread safety: any number of threads may call.
 class Pool {
@@ -65,8 +65,8 @@ class Pool {
   [[nodiscard]] Seat* seat_in(Crew& crew) noexcept;
   void leave(Crew& crew, Seat& seat) noexcept;
 
-  /// A retry of an offered run falls due before all its others.
-  void note_retry() noexcept;
+  /// A retry of this offered run falls due before all its others.
+  void note_retry(Crew& crew) noexcept;
 
   [[nodiscard]] std::size_t threads() const {
     const std::scoped_lock lock(mutex_);
@@ -81,8 +81,8 @@ class Pool {
   bool bring_helper() noexcept;
   bool add_job(Job job) noexcept;
   void serve() noexcept;
-  void wait(std::unique_lock<std::mutex>& lock, int& patience);
-  Crew* in_need() const noexcept;
+  void wait(std::unique_lock<std::mutex>& lock, int& patience, Clock::time_point now);
+  Crew* in_need(Clock::time_point now = Clock::time_point::max()) const noexcept;  // and no longer young then
   Crew** place_of(const Crew& crew) noexcept;  // among those that were offered; null: it was not
   void help(std::unique_lock<std::mutex>& lock, Crew& crew) noexcept;
 
@@ -161,12 +161,14 @@ inline bool Pool::offer(Crew& crew, bool call) noexcept {
   } catch (...) {
     return false;
   }
+  crew.called.store(call, std::memory_order_relaxed);
   if (call || glancing_ == 0) bring_helper();
   return true;
 }
 
 inline bool Pool::call_for(Crew& crew, bool call) noexcept {
   const std::scoped_lock lock(mutex_);
+  if (call) crew.called.store(true, std::memory_order_relaxed);
   return !((call || glancing_ == 0) && crew.wants_help()) || bring_helper();
 }
 
@@ -215,8 +217,9 @@ inline void Pool::leave(Crew& crew, Seat& seat) noexcept {
   crew.stand_up(seat);
 }
 
-inline void Pool::note_retry() noexcept {
+inline void Pool::note_retry(Crew& crew) noexcept {
   const std::scoped_lock lock(mutex_);
+  crew.called.store(true, std::memory_order_relaxed);
   if (idle_ != 0) called_.notify_all();
 }
 
@@ -227,9 +230,9 @@ inline Crew** Pool::place_of(const Crew& crew) noexcept {
   return nullptr;
 }
 
-inline Crew* Pool::in_need() const noexcept {
+inline Crew* Pool::in_need(Clock::time_point now) const noexcept {
   for (Crew* crew : crews_) {
-    if (crew->wants_help()) return crew;
+    if (!crew->is_young(now) && crew->wants_help()) return crew;
   }
   return nullptr;
 }
@@ -251,6 +254,7 @@ inline void Pool::serve() noexcept {
   --arriving_;
   int patience = glances;
   for (;;) {
+    const Clock::time_point now = Clock::now();
     if (!jobs_.empty()) {
       const Job job = jobs_[0];
       jobs_.erase(jobs_.begin());
@@ -261,7 +265,7 @@ inline void Pool::serve() noexcept {
       lock.lock();
       patience = glances;
       if (--working_ == 0) left_.notify_all();
-    } else if (Crew* crew = in_need()) {
+    } else if (Crew* crew = in_need(now)) {
       ++working_;
       help(lock, *crew);
       patience = glances;
@@ -269,22 +273,23 @@ inline void Pool::serve() noexcept {
     } else if (ending_) {
       return;
     } else {
-      wait(lock, patience);
+      wait(lock, patience, now);
     }
   }
 }
 
-inline void Pool::wait(std::unique_lock<std::mutex>& lock, int& patience) {
+inline void Pool::wait(std::unique_lock<std::mutex>& lock, int& patience, Clock::time_point now) {
   RetryQueue::TimePoint due = RetryQueue::never;
   for (const Crew* crew : crews_) {
-    if (crew->has_seat()) due = std::min(due, crew->next_due());  // else a worker there sees to it
+    if (crew->is_young(now)) patience = std::max(patience, 1);  // to be looked at again
+    else if (crew->has_seat()) due = std::min(due, crew->next_due());  // else a worker there sees to it
   }
   ++idle_;
   if (patience > 0 && glancing_ == 0) {  // one is enough
     const auto pause = glance * (1 << (glances - patience) / 4);
     --patience;
     ++glancing_;
-    called_.wait_until(lock, std::min(due, Clock::now() + pause));
+    called_.wait_until(lock, std::min(due, now + pause));
     --glancing_;
   } else if (due != RetryQueue::never && !timekeeper_) {
     timekeeper_ = true;
@@ -295,7 +300,9 @@ inline void Pool::wait(std::unique_lock<std::mutex>& lock, int& patience) {
     called_.wait(lock);
   }
   --idle_;
-  if (notified_ != 0) --notified_;
+  if (notified_ == 0) return;
+  --notified_;
+  patience = glances;
 }
 
 }  // namespace taskmgr::detail
