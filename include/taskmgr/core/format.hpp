@@ -11,7 +11,6 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -36,15 +35,24 @@ template <class Task, class R>
 
 namespace detail {
 
+// By `vformat`: to check a form while compiling costs every user of the header 10 ms.
+
 inline std::string human(std::chrono::nanoseconds duration) {
   const auto n = static_cast<double>(duration.count());
-  if (n < 1e3) return fmt::format("{:.0f} ns", n);
-  if (n < 999.5e3) return fmt::format("{:.3g} us", n / 1e3);  // what is not rounded up to 1e+03
-  if (n < 999.5e6) return fmt::format("{:.3g} ms", n / 1e6);
-  if (n < 60e9) return fmt::format("{:.3g} s", n / 1e9);
-  const auto seconds = static_cast<long long>(n / 1e9);
-  if (seconds < 3600) return fmt::format("{} min {:02} s", seconds / 60, seconds % 60);
-  return fmt::format("{} h {:02} min", seconds / 3600, seconds / 60 % 60);
+  const auto in_units = [n](std::string_view form, double unit) {
+    const double units = n / unit;
+    return fmt::vformat(form, fmt::make_format_args(units));
+  };
+  if (n < 1e3) return in_units("{:.0f} ns", 1);
+  if (n < 999.5e3) return in_units("{:.3g} us", 1e3);  // what is not rounded up to 1e+03
+  if (n < 999.5e6) return in_units("{:.3g} ms", 1e6);
+  if (n < 60e9) return in_units("{:.3g} s", 1e9);
+  const auto minutes = static_cast<long long>(n / 60e9);
+  const auto seconds = static_cast<long long>(n / 1e9) % 60;
+  const auto hours = minutes / 60;
+  const auto rest = minutes % 60;
+  if (hours == 0) return fmt::vformat("{} min {:02} s", fmt::make_format_args(minutes, seconds));
+  return fmt::vformat("{} h {:02} min", fmt::make_format_args(hours, rest));
 }
 
 template <class Task, class R>
@@ -57,18 +65,24 @@ std::string text(const Report<Task, R>& report, bool errors) {
   struct Group {
     std::string what;
     std::string first;
+    std::size_t hash;
     std::size_t count = 0;
   };
   std::vector<Group> groups;
-  std::unordered_map<std::string, std::size_t> places;
+  HashIndex index;
   const Store<Task, R>& store = ReportAccess::store(report);
   for (std::size_t slot = 0; slot < store.size(); ++slot) {
     if (store.slot(slot).state() != State::failed) continue;
     const TaskError& error = store.errors()[store.slot(slot).error()];
-    std::string what = fmt::format("{}: {}", error.type(), error.message());
-    const auto [place, is_new] = places.try_emplace(what, groups.size());
-    if (is_new) groups.push_back({std::move(what), task_text(store.task(slot), store.number(slot))});
-    ++groups[place->second].count;
+    std::string what = error.type() + ": " + error.message();
+    const std::size_t hash = KeyHash<std::string>{}(what);
+    index.make_room(groups.size() + 1, groups.size() + 1, [&](std::size_t k) { return groups[k].hash; });
+    std::size_t place = index.find_or_insert(hash, groups.size(), [&](std::size_t k) { return groups[k].what == what; });
+    if (place == HashIndex::npos) {
+      place = groups.size();
+      groups.push_back({std::move(what), task_text(store.task(slot), store.number(slot)), hash});
+    }
+    ++groups[place].count;
   }
   std::stable_sort(groups.begin(), groups.end(), [](const Group& a, const Group& b) { return a.count > b.count; });
   for (const Group& group : groups) {

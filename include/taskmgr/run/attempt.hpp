@@ -148,7 +148,7 @@ class Attempts : public Crew {
   static Failure timed_out(std::chrono::nanoseconds timeout) noexcept {
     const double seconds = std::chrono::duration<double>(timeout).count();
     try {
-      throw TimeoutError(fmt::format("no result within the timeout of {:g} s", seconds));
+      throw TimeoutError(fmt::vformat("no result within the timeout of {:g} s", fmt::make_format_args(seconds)));
     } catch (...) {
       return {TaskError::Kind::timeout, std::current_exception()};  // or, without memory, what says that
     }
