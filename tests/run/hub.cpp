@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <future>
+#include <initializer_list>
 #include <latch>
 #include <memory>
 #include <mutex>
@@ -102,6 +103,12 @@ support::Function in_pairs(std::latch& met) {
   };
 }
 
+Hub hub_of(std::initializer_list<std::shared_ptr<taskmgr::Observer>> observers) {
+  Hub::Observers all;
+  for (const auto& observer : observers) all.push_back(observer);
+  return Hub{all};
+}
+
 }  // namespace
 
 // --- FirstException, Hub
@@ -116,7 +123,7 @@ TEST_CASE("the first exception is kept, and taken once") {
 }
 
 TEST_CASE("a hub without observers wants nothing") {
-  const Hub hub{{}};
+  const Hub hub = hub_of({});
   CHECK(hub.empty());
   CHECK(!hub.wants_tasks());
   for (unsigned kind = 0; kind <= static_cast<unsigned>(EventKind::batch_finished); ++kind) {
@@ -127,7 +134,7 @@ TEST_CASE("a hub without observers wants nothing") {
 TEST_CASE("a hub wants what one of its observers wants, and tells each what it wants") {
   const auto failures = std::make_shared<Only>(EventKind::task_failed);
   const auto logs = std::make_shared<Only>(EventKind::task_log);
-  Hub hub{{failures, logs}};
+  Hub hub = hub_of({failures, logs});
   FirstException thrown;
   CHECK(hub.wants(EventKind::task_failed));
   CHECK(hub.wants(EventKind::task_log));
@@ -147,11 +154,11 @@ TEST_CASE("a hub wants what one of its observers wants, and tells each what it w
 TEST_CASE("what a task says by itself and the ends of a run need no event of every attempt") {
   for (const EventKind kind : {EventKind::batch_started, EventKind::batch_finished, EventKind::task_duplicate,
                                EventKind::task_log, EventKind::task_progress}) {
-    CHECK(!Hub{{std::make_shared<Only>(kind)}}.wants_tasks());
+    CHECK(!hub_of({std::make_shared<Only>(kind)}).wants_tasks());
   }
   for (const EventKind kind : {EventKind::task_started, EventKind::task_retrying, EventKind::task_succeeded,
                                EventKind::task_failed, EventKind::task_cancelled}) {
-    CHECK(Hub{{std::make_shared<Only>(kind)}}.wants_tasks());
+    CHECK(hub_of({std::make_shared<Only>(kind)}).wants_tasks());
   }
 }
 
