@@ -38,13 +38,13 @@ nm ./sandbox 2>/dev/null | grep -qE '__(asan|tsan)_init' && memory='--memory 0' 
 
 mkdir corpus
 for word in good segv fine abort exit hang kill better print; do printf %s "$word" >"corpus/$word"; done
-./sandbox --timeout 0.5 --workers 2 $memory ./parser.so corpus/* corpus/absent corpus/good >found 2>errors
+./sandbox --timeout 1 --workers 2 $memory ./parser.so corpus/* corpus/absent corpus/good >found 2>errors
 same 'the exit code is 1 if a file was not borne' 1 $?
 same 'nothing to complain of' '' "$(<errors)"
 same 'what the parser prints appears' 1 "$(grep -cxF 'the parser says so' found)"
 same 'each death is told, in order' "corpus/abort: its worker process was killed by SIGABRT
 corpus/exit: its worker process has exited with code 3 in the middle of the task: a task must return or throw
-corpus/hang: no result within the timeout of 0.5 s
+corpus/hang: no result within the timeout of 1 s
 corpus/kill: its worker process was killed by SIGKILL: by somebody, or for want of memory (then the kernel's log says so: dmesg)
 corpus/segv: its worker process was killed by SIGSEGV
 corpus/absent: std::runtime_error: cannot be read

@@ -130,15 +130,15 @@ TEST_CASE("a hang is killed in time, also one that ignores SIGTERM, and what it 
                           if (child != 0) grandchild.get() = child;
                           for (;;) pause();
                         },
-                        {.mode = Mode::process, .workers = 2, .timeout = 200ms}};
+                        {.mode = Mode::process, .workers = 2, .timeout = 500ms}};
   const auto begin = std::chrono::steady_clock::now();
   const auto report = manager.start(numbers(6));
   const auto took = std::chrono::steady_clock::now() - begin;
   CHECK(report.succeeded == 5);
   CHECK(report.error_map().at(1).kind() == TaskError::Kind::timeout);
-  CHECK(report.error_map().at(1).message() == "no result within the timeout of 0.2 s");
-  CHECK(took >= 400ms);
-  CHECK(took < 400ms + support::slack);
+  CHECK(report.error_map().at(1).message() == "no result within the timeout of 0.5 s");
+  CHECK(took >= 700ms);
+  CHECK(took < 700ms + support::slack);
   const pid_t child = grandchild.get();
   REQUIRE(child > 0);
   CHECK(support::gone_within(child, 5s));
@@ -150,10 +150,10 @@ TEST_CASE("a stopped worker is killed at its deadline") {
                           if (x == 3 && context.attempt() == 1) raise(SIGSTOP);
                           return x;
                         },
-                        {.mode = Mode::process, .workers = 2, .retry = {.max_retries = 1, .base_delay = 1ms}, .timeout = 50ms}};
+                        {.mode = Mode::process, .workers = 2, .retry = {.max_retries = 3, .base_delay = 1ms}, .timeout = 300ms}};
   const auto report = manager.start(numbers(20));
   CHECK(report.ok());
-  CHECK(report.retries == 1);
+  CHECK(report.retries >= 1);
 }
 
 TEST_CASE("what was queued behind a crash loses no attempt, and a chunk is no exception") {
@@ -338,7 +338,7 @@ TEST_CASE("a task that leaves its process group is killed at its deadline") {
                           setpgid(0, getpgid(getppid()));
                           for (;;) pause();
                         },
-                        {.mode = Mode::process, .workers = 2, .timeout = 50ms}};
+                        {.mode = Mode::process, .workers = 2, .timeout = 500ms}};
   const auto report = manager.start(numbers(8));
   CHECK(report.failed == 1);
   CHECK(report.error_map().at(3).kind() == TaskError::Kind::timeout);
@@ -360,13 +360,13 @@ TEST_CASE("a worker that waits to be replaced costs no time of the processor") {
   const support::NothingLeft nothing_left;
   const Manager manager{[](Context& context, int x) {
                           if (x == 1 && context.attempt() == 1) throw std::runtime_error("once");
-                          if (x == 2) std::this_thread::sleep_for(300ms);
+                          if (x == 2) std::this_thread::sleep_for(1s);
                           return x;
                         },
                         {.mode = Mode::process, .workers = 1, .retry = {.max_retries = 1, .base_delay = 5ms}, .tasks_per_worker = 1}};
   const std::clock_t before = std::clock();
   CHECK(manager.start({1, 2, 3}).ok());
-  CHECK(static_cast<double>(std::clock() - before) / CLOCKS_PER_SEC < 0.15);
+  CHECK(static_cast<double>(std::clock() - before) / CLOCKS_PER_SEC < 0.5);
 }
 
 #ifndef TASKMGR_TEST_SANITIZED  // which needs descriptors and memory of its own
@@ -438,8 +438,12 @@ TEST_CASE("a task that cannot be sent fails, and is announced like others") {
 
 TEST_CASE("a worker is a child with a process group of its own, and a batch keeps it") {
   const support::NothingLeft nothing_left;
-  const Manager manager{[host = getpid()](Context&, int) {
-                          std::this_thread::sleep_for(2ms);
+  Shared<std::array<std::atomic<bool>, 3>> here;
+  const Manager manager{[&, host = getpid()](Context& context, int) {
+                          here.get()[context.worker()] = true;
+                          for (auto& worker : here.get()) {
+                            while (!worker) std::this_thread::sleep_for(1ms);
+                          }
                           return getppid() == host && getpgrp() == getpid() && getpid() != host ? static_cast<int>(getpid()) : -1;
                         },
                         {.mode = Mode::process, .workers = 3}};

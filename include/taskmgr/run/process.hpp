@@ -7,16 +7,15 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <poll.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <cerrno>
 #include <cstring>
 #include <ctime>
 #include <exception>
@@ -28,6 +27,7 @@
 #include "../core/list.hpp"
 #include "child.hpp"
 #include "errand.hpp"
+#include "hand.hpp"
 #include "pace.hpp"
 #include "worker.hpp"
 
@@ -63,60 +63,16 @@ class Fleet {
  private:
   static constexpr std::chrono::milliseconds goal{1};  // of work in an order
   static constexpr std::size_t most_errands = 4096;    // in an order
-  static constexpr std::chrono::milliseconds grace{200};   // between SIGTERM and SIGKILL
-  static constexpr std::chrono::seconds farewell{1};       // for a worker that has nothing more to do
-  static constexpr std::size_t much_kept = 1U << 25U;      // bytes, of a worker's answers
-  static constexpr std::size_t large = 1U << 20U;          // bytes, of a task that has an order of its own
-  static constexpr int most_fruitless = 50;  // workers that died in a row before they began a task
+  static constexpr std::size_t large = 1U << 20U;      // bytes, of a task that has an order of its own
+  static constexpr int most_fruitless = 50;      // workers that died in a row before they began a task
   static constexpr std::uint8_t most_lost = 20;  // workers that died after they had taken a task, until it is to blame
-  static constexpr Clock::time_point never = Clock::time_point::max();
-
-  /// What a worker has been sent. `errands[answered]` to `errands[sent - 1]` are still to be answered.
-  struct Order {
-    List<Errand> errands;
-    std::size_t answered = 0;
-    std::size_t sent = 0;  // but for those that were taken back
-    std::uint64_t first = 0;
-  };
-
-  enum class State { none, working, leaving, condemned };
-
-  /// A worker as it is seen from here.
-  struct Hand {
-    Seat* seat = nullptr;
-    WorkerPage* page = nullptr;
-    Child child;
-    Descriptor orders;
-    Descriptor frames;
-    Order lane[lanes];
-    std::size_t oldest = 0;  // of the lanes in use
-    std::size_t open = 0;    // lanes in use
-    std::uint64_t places = 0;
-    std::size_t given = 0;   // errands, to this child
-    ByteBuffer out;          // of orders: not sent yet
-    std::size_t out_sent = 0;
-    ByteBuffer in;           // of frames: read and not understood yet
-    std::size_t missing = 0; // bytes, of the frame that has begun
-    bool hung_up = false;    // it has closed the pipe, and is about to die
-    State state = State::none;
-    Clock::time_point kill_at = never;
-    Clock::time_point quiet_since = never;  // it has orders, and is at no errand
-    std::uint64_t overdue = 0;     // the place of the errand that has had its time
-    std::exception_ptr complaint;  // why it is condemned, if not for that
-    int fruitless = 0;             // children in a row that died before they began a task
-    Clock::time_point hire_at = Clock::time_point::min();
-
-    [[nodiscard]] Order& order() noexcept { return lane[oldest]; }
-  };
 
   // --- workers
   [[nodiscard]] bool may_hire(const Hand& hand, Clock::time_point now) const noexcept {
-    return hand.state == State::none && !hand.seat->barred && now >= hand.hire_at && !crew_.stopping();
+    return hand.state == Hand::State::none && !hand.seat->barred && now >= hand.hire_at && !crew_.stopping();
   }
   void hire_if_possible(Hand& hand) noexcept;
   void hire(Hand& hand);
-  void dismiss(Hand& hand) noexcept;
-  void condemn(Hand& hand, std::exception_ptr complaint) noexcept;
   void bury(Hand& hand) noexcept;
   void part() noexcept;
 
@@ -129,28 +85,28 @@ class Fleet {
     return options_.tasks_per_worker == 0 ? most_errands : options_.tasks_per_worker - hand.given;
   }
   [[nodiscard]] bool takes_orders(const Hand& hand) const noexcept {
-    return hand.state == State::working && hand.open < lanes && quota(hand) != 0;
+    return hand.state == Hand::State::working && hand.open < lanes && quota(hand) != 0;
+  }
+  /// Errands in orders.
+  [[nodiscard]] std::size_t errands_out() const noexcept {
+    std::size_t sum = 0;
+    for (const Hand& hand : hands()) sum += hand.errands_out();
+    return sum;
   }
   [[nodiscard]] bool give(Hand& hand);
   void collect(List<Errand>& errands, std::size_t most);
   void steal_for(const Hand& hand) noexcept;
-  void take_back(Hand& hand, Order& order, Span places) noexcept;
-  void take_all_back(Hand& hand) noexcept;
-  void send(Hand& hand) noexcept;
   void cancel_waiting() noexcept;
   void fail_waiting(const std::exception_ptr& why, bool one = false) noexcept;
 
   // --- answers
   void receive(Hand& hand) noexcept;
-  void understand(Hand& hand);
   void hear(Hand& hand, const FrameHead& head, Reader& reader);
   void announce(Hand& hand, Errand& errand) noexcept;
   void settle(std::size_t id, Seat& seat) noexcept;
   void publish() noexcept;
 
   // --- time
-  [[nodiscard]] Clock::time_point look_at_quiet(Hand& hand, Clock::time_point now) noexcept;
-  [[nodiscard]] Clock::time_point look_at_deadline(Hand& hand, Clock::time_point now) noexcept;
   void wait() noexcept;
 
   Crew& crew_;
@@ -161,8 +117,7 @@ class Fleet {
   std::size_t count_;
   Bell bell_;
   Pace pace_{0, goal};
-  List<Errand> returned_;         // taken from the run, and with no worker; has room for all that are out
-  std::size_t out_ = 0;           // errands in orders
+  List<Errand> returned_;  // taken from the run, and with no worker; has room for all that are out
   std::array<std::size_t, 256> settled_{};
   std::size_t settled_count_ = 0;
   Seat* settled_seat_ = nullptr;
@@ -204,7 +159,7 @@ inline void Fleet::staff() noexcept {
   for (Hand& hand : hands()) fill(hand, lanes);
   // Nobody can be made ready: nothing more is begun.
   for (const Hand& hand : hands()) {
-    if (!hand.seat->barred || hand.state != State::none) return;
+    if (!hand.seat->barred || hand.state != Hand::State::none) return;
   }
   crew_.halt();
   cancel_waiting();
@@ -219,7 +174,7 @@ inline void Fleet::hire_if_possible(Hand& hand) noexcept {
   } catch (...) {
     hand.hire_at = Clock::now() + pause;
     for (const Hand& other : hands()) {
-      if (other.state != State::none) return;  // the run goes on with fewer
+      if (other.state != Hand::State::none) return;  // the run goes on with fewer
     }
     if (!sent_any_) {  // nothing is begun
       crew_.thrown().keep(std::current_exception());
@@ -237,43 +192,13 @@ inline void Fleet::hire(Hand& hand) {
   auto [frames, their_frames] = Descriptor::pipe();
   ::fcntl(frames.get(), F_SETFL, O_NONBLOCK);
   ::fcntl(frames.get(), F_SETPIPE_SZ, 1 << 20);  // large results cross in fewer turns; it may be refused
-  hand.page->running.store(0, std::memory_order_relaxed);
-  hand.page->begun.store(0, std::memory_order_relaxed);
+  hand.page->forget();
   auto live = [&, orders_from = their_orders.get(), frames_to = their_frames.get()] {
     // never ended: a thread of its own may look at it
     (new WorkerProcess{crew_, remote_, *hand.seat, *hand.page, options_, orders_from, frames_to})->live();
   };
   hand.child = Child{job_for(live), {their_orders.get(), their_frames.get()}};
-  hand.orders = std::move(orders);
-  hand.frames = std::move(frames);
-  hand.state = State::working;
-  hand.given = 0;
-  hand.kill_at = never;
-  hand.quiet_since = never;
-  hand.overdue = 0;
-  hand.complaint = nullptr;
-  hand.hung_up = false;
-  hand.missing = 0;
-  hand.in.clear();
-  hand.out.clear();
-  hand.out_sent = 0;
-}
-
-/// It leaves once it has done what it was given.
-inline void Fleet::dismiss(Hand& hand) noexcept {
-  ::shutdown(hand.orders.get(), SHUT_RDWR);  // not closed only: a copy of this end may be in some other child of the host
-  hand.state = State::leaving;
-  hand.kill_at = Clock::now() + farewell;
-}
-
-inline void Fleet::condemn(Hand& hand, std::exception_ptr complaint) noexcept {
-  take_all_back(hand);
-  if (hand.complaint == nullptr) hand.complaint = std::move(complaint);
-  hand.state = State::condemned;
-  hand.kill_at = never;
-  hand.in.clear();  // what else it has sent means nothing any more
-  hand.hung_up = true;
-  hand.child.kill(SIGKILL);
+  hand.begin(std::move(orders), std::move(frames));
 }
 
 [[nodiscard]] inline std::exception_ptr crash(const Death& death) noexcept {
@@ -293,10 +218,9 @@ inline void Fleet::bury(Hand& hand) noexcept {
   const std::uint64_t running = hand.page->running.load(std::memory_order_acquire);
   const bool idle = hand.page->begun.load(std::memory_order_relaxed) == 0;
   bool blamed = false;
-  take_all_back(hand);
-  for (; hand.open != 0; --hand.open, hand.oldest = (hand.oldest + 1) % lanes) {
+  hand.take_all_back(returned_);
+  for (; hand.open != 0; hand.close_order()) {
     Order& order = hand.order();
-    out_ -= order.sent;
     for (std::size_t k = order.answered; k < order.sent; ++k) {
       Errand& errand = order.errands[k];
       const std::uint64_t place = order.first + k + 1;
@@ -328,15 +252,13 @@ inline void Fleet::bury(Hand& hand) noexcept {
       if (remote_.lost(errand, kind, why, took, *hand.seat)) settle(errand.id, *hand.seat);
     }
   }
-  const bool expected = hand.state == State::leaving;
-  hand.state = State::none;
-  hand.orders.close();
-  hand.frames.close();
+  const bool expected = hand.state == Hand::State::leaving;
+  hand.end();
   if (!idle || expected || hand.seat->barred) return;
   if (++hand.fruitless > 3) hand.hire_at = Clock::now() + std::chrono::milliseconds{std::min(hand.fruitless, 100)};
   if (++fruitless_ < most_fruitless) return;
   for (const Hand& other : hands()) {
-    if (other.state == State::working && other.page->begun.load(std::memory_order_relaxed) != 0) return;
+    if (other.state == Hand::State::working && other.page->begun.load(std::memory_order_relaxed) != 0) return;
   }
   try {
     fail_waiting(std::make_exception_ptr(
@@ -352,11 +274,11 @@ inline void Fleet::bury(Hand& hand) noexcept {
 /// The run is over: all workers leave. Who does not is killed.
 inline void Fleet::part() noexcept {
   for (Hand& hand : hands()) {
-    if (hand.state == State::working) dismiss(hand);
+    if (hand.state == Hand::State::working) hand.dismiss();
   }
   for (;;) {
     bool anybody = false;
-    for (const Hand& hand : hands()) anybody = anybody || hand.state != State::none;
+    for (const Hand& hand : hands()) anybody = anybody || hand.state != Hand::State::none;
     if (!anybody) return;
     wait();
   }
@@ -366,15 +288,15 @@ inline void Fleet::part() noexcept {
 
 /// Until it has so many orders, or there is nothing more to do.
 inline void Fleet::fill(Hand& hand, std::size_t orders) noexcept {
-  while (hand.state == State::working && hand.open < orders && !crew_.stopping()) {
+  while (hand.state == Hand::State::working && hand.open < orders && !crew_.stopping()) {
     if (quota(hand) == 0) {
-      if (hand.open == 0) dismiss(hand);
+      if (hand.open == 0) hand.dismiss();
       return;
     }
     try {
       if (!give(hand)) return;
     } catch (...) {  // no memory for it: if nobody will give any back, a task fails for it
-      if (out_ == 0) fail_waiting(std::current_exception(), true);
+      if (errands_out() == 0) fail_waiting(std::current_exception(), true);
       return;
     }
   }
@@ -386,11 +308,10 @@ inline bool Fleet::give(Hand& hand) {
   std::size_t most = std::min(pace_.chunk(), most_errands);
   most = std::min(most, left / (2 * lanes * count_) + 1);  // near the end smaller orders, so that all end together
   most = std::min(most, quota(hand));
-  const std::size_t lane = (hand.oldest + hand.open) % lanes;
-  Order& order = hand.lane[lane];
+  Order& order = hand.next_order();
   order.errands.clear();
   order.errands.reserve(most);
-  returned_.reserve(returned_.size() + out_ + most);
+  returned_.reserve(returned_.size() + errands_out() + most);
   collect(order.errands, most);
   if (order.errands.empty() && hand.open == 0) {
     steal_for(hand);
@@ -408,7 +329,7 @@ inline bool Fleet::give(Hand& hand) {
     std::size_t at = 0;  // where it stands
     for (; k < order.errands.size(); ++k) {
       Errand& errand = order.errands[k];
-      if (head.count != 0 && head.bytes == 0 && errand.id == head.id + head.count && errand.attempt == head.attempt) {
+      if (head.count != 0 && head.bytes == 0 && !errand.alone && errand.id == head.id + head.count && errand.attempt == head.attempt) {
         ++head.count;
         std::memcpy(hand.out.data() + at, &head, sizeof head);
         order.errands[count++] = errand;
@@ -446,7 +367,7 @@ inline bool Fleet::give(Hand& hand) {
       return true;
     }
     const OrderHead all{hand.out.size() - before - sizeof all, hand.places, static_cast<std::uint32_t>(count),
-                        static_cast<std::uint32_t>(lane)};
+                        static_cast<std::uint32_t>(&order - hand.lane)};
     std::memcpy(hand.out.data() + before, &all, sizeof all);
   } catch (...) {
     hand.out.truncate(before);
@@ -454,17 +375,9 @@ inline bool Fleet::give(Hand& hand) {
     while (count-- != 0) returned_.push_back(order.errands[count]);
     throw;
   }
-  if (hand.open == 0) hand.quiet_since = never;
-  order.answered = 0;
-  order.sent = order.errands.size();
-  order.first = hand.places;
-  hand.places += order.sent;
-  hand.given += order.sent;
-  out_ += order.sent;
-  ++hand.open;
-  hand.page->lanes[lane].put({order.first, order.first + order.sent});
   sent_any_ = true;
-  send(hand);
+  hand.open_order();
+  hand.send(returned_);
   return true;
 }
 
@@ -481,49 +394,12 @@ inline void Fleet::collect(List<Errand>& errands, std::size_t most) {
 inline void Fleet::steal_for(const Hand& hand) noexcept {
   for (std::size_t k = 1; k < count_; ++k) {
     Hand& victim = hands_[(hand.seat->number + k) % count_];
-    for (std::size_t back = victim.open; back-- > 0;) {  // the order that it comes to last
-      const std::size_t lane = (victim.oldest + back) % lanes;
-      const Span places = victim.page->lanes[lane].steal();
-      if (places.empty()) continue;
-      take_back(victim, victim.lane[lane], places);
-      return;
-    }
+    if (victim.take_half_back(returned_)) return;
   }
-}
-
-inline void Fleet::take_back(Hand& hand, Order& order, Span places) noexcept {
-  const std::size_t kept = places.first - order.first;
-  for (std::size_t k = order.sent; k-- > kept;) returned_.push_back(order.errands[k]);
-  out_ -= order.sent - kept;
-  hand.given -= order.sent - kept;
-  order.sent = kept;
-}
-
-inline void Fleet::take_all_back(Hand& hand) noexcept {
-  for (std::size_t back = hand.open; back-- > 0;) {
-    const std::size_t lane = (hand.oldest + back) % lanes;
-    for (Span places; !(places = hand.page->lanes[lane].steal()).empty();) take_back(hand, hand.lane[lane], places);
-  }
-}
-
-inline void Fleet::send(Hand& hand) noexcept {
-  while (hand.out_sent != hand.out.size()) {
-    const ssize_t put = uninterrupted([&] {
-      return ::send(hand.orders.get(), hand.out.data() + hand.out_sent, hand.out.size() - hand.out_sent, MSG_DONTWAIT | MSG_NOSIGNAL);
-    });
-    if (put < 0 && (errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM)) return;  // it is full
-    if (put < 0) {  // it has died, or is about to
-      hand.kill_at = std::min(hand.kill_at, Clock::now() + farewell);
-      break;
-    }
-    hand.out_sent += static_cast<std::size_t>(put);
-  }
-  hand.out.clear();
-  hand.out_sent = 0;
 }
 
 inline void Fleet::cancel_waiting() noexcept {
-  for (Hand& hand : hands()) take_all_back(hand);
+  for (Hand& hand : hands()) hand.take_all_back(returned_);
   if (crew_.cancelling() && !std::exchange(stop_told_, true)) {
     for (Hand& hand : hands()) {
       hand.page->stop.store(1, std::memory_order_release);
@@ -569,56 +445,22 @@ inline void Fleet::fail_waiting(const std::exception_ptr& why, bool one) noexcep
 
 // --- answers
 
+/// Reads what has come, and acts on it.
 inline void Fleet::receive(Hand& hand) noexcept {
-  if (hand.complaint != nullptr) return;
-  constexpr std::size_t least = 1U << 16U;
-  constexpr std::size_t most = 1U << 20U;
-  constexpr int turns = 16;  // then the others have theirs; a dead worker's pipe is not larger
   try {
-    for (int turn = 0; turn < turns; ++turn) {
-      const std::size_t much = std::clamp(hand.missing, least, most);
-      std::byte* const room = hand.in.extend(much);
-      const ssize_t got = uninterrupted([&] { return ::read(hand.frames.get(), room, much); });
-      hand.in.truncate(hand.in.size() - much + static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
-      if (got == 0 && !std::exchange(hand.hung_up, true)) hand.kill_at = std::min(hand.kill_at, Clock::now() + farewell);
-      if (got <= 0) return;
-      understand(hand);
-      if (static_cast<std::size_t>(got) < std::min(much, least)) break;  // there is no more
-    }
-    if (hand.in.empty() && hand.in.capacity() > much_kept) hand.in = {};
+    hand.receive([&](const FrameHead& head, Reader& reader) { hear(hand, head, reader); });
   } catch (...) {
-    condemn(hand, std::current_exception());
+    hand.condemn(std::current_exception(), returned_);
   }
-}
-
-inline void Fleet::understand(Hand& hand) {
-  std::size_t at = 0;
-  FrameHead head{.kind = FrameKind::value};
-  for (;;) {
-    const std::size_t there = hand.in.size() - at;
-    if (there < sizeof head) break;
-    std::memcpy(&head, hand.in.data() + at, sizeof head);
-    if (head.mark != FrameHead::our_mark || head.kind > last_frame_kind) {
-      throw CodecError("a worker process has sent what no worker sends: its task writes into descriptors of others, or has damaged memory");
-    }
-    hand.missing = there - sizeof head < head.bytes ? static_cast<std::size_t>(head.bytes - (there - sizeof head)) : 0;
-    if (hand.missing != 0) break;
-    Reader reader{hand.in.bytes().subspan(at + sizeof head, static_cast<std::size_t>(head.bytes))};
-    hear(hand, head, reader);
-    at += sizeof head + static_cast<std::size_t>(head.bytes);
-  }
-  if (at == 0) return;
-  std::memmove(hand.in.data(), hand.in.data() + at, hand.in.size() - at);
-  hand.in.truncate(hand.in.size() - at);
 }
 
 inline void Fleet::hear(Hand& hand, const FrameHead& head, Reader& reader) {
-  hand.quiet_since = never;
+  hand.quiet_since = Hand::never;
   if (head.kind == FrameKind::cannot_start) {
     hand.seat->barred = true;
-    hand.state = State::leaving;
-    hand.kill_at = Clock::now() + farewell;
-    take_all_back(hand);
+    hand.take_all_back(returned_);
+    hand.dismiss();
+    hand.kill_at = Clock::now() + Hand::farewell;
     try {
       crew_.thrown().keep(decode_error(reader).exception);
     } catch (...) {
@@ -631,9 +473,7 @@ inline void Fleet::hear(Hand& hand, const FrameHead& head, Reader& reader) {
   if (head.kind == FrameKind::order_done) {
     if (order.answered != order.sent) throw CodecError("a worker process has left errands out: its memory is damaged");
     if (order.sent != 0) pace_.measured(order.sent, std::chrono::nanoseconds{head.took});
-    out_ -= order.sent;
-    --hand.open;
-    hand.oldest = (hand.oldest + 1) % lanes;
+    hand.close_order();
     return;
   }
   if (order.answered == order.sent) throw CodecError("a worker process has answered more than it was asked: its memory is damaged");
@@ -669,47 +509,10 @@ inline void Fleet::publish() noexcept {
 
 // --- time
 
-/// Ends what has had its time. When to look again.
-inline Clock::time_point Fleet::look_at_deadline(Hand& hand, Clock::time_point now) noexcept {
-  if (hand.state == State::none) return never;
-  if (now >= hand.kill_at) {
-    hand.kill_at = never;
-    hand.child.kill(SIGKILL);
-  }
-  if (options_.timeout.count() == 0 || hand.state != State::working) return hand.kill_at;
-  const std::uint64_t running = hand.page->running.load(std::memory_order_acquire);
-  if (running == 0) return std::min(hand.kill_at, look_at_quiet(hand, now));
-  hand.quiet_since = never;
-  const Clock::time_point since{std::chrono::nanoseconds{hand.page->since.load(std::memory_order_relaxed)}};
-  const bool still = hand.page->running.load(std::memory_order_acquire) == running;
-  const Clock::time_point deadline = later(still ? since : now, options_.timeout);
-  if (now < deadline) return std::min(hand.kill_at, deadline);
-  take_all_back(hand);
-  hand.overdue = running;
-  hand.state = State::condemned;
-  hand.kill_at = now + grace;
-  hand.child.kill(SIGTERM);
-  return hand.kill_at;
-}
-
-/// A worker that has orders and is at no errand for longer than an errand may take is stopped, or waits for a lock that was
-/// held when it was forked: it is replaced, and nobody loses an attempt. What the host does at a worker's start may last.
-inline Clock::time_point Fleet::look_at_quiet(Hand& hand, Clock::time_point now) noexcept {
-  if (hand.open == 0 || (options_.on_worker_start && hand.page->begun.load(std::memory_order_relaxed) == 0)) return never;
-  if (hand.quiet_since == never) hand.quiet_since = now;
-  const Clock::time_point deadline = later(later(hand.quiet_since, options_.timeout), grace);
-  if (now < deadline) return std::min(deadline, later(now, options_.timeout));
-  take_all_back(hand);
-  hand.state = State::condemned;
-  hand.kill_at = never;
-  hand.child.kill(SIGKILL);
-  return never;
-}
-
 /// Until something is to be read, or falls due; reads it.
 inline void Fleet::wait() noexcept {
   const Clock::time_point now = Clock::now();
-  Clock::time_point due = never;
+  Clock::time_point due = RetryQueue::never;
   polled_.clear();
   polled_for_.clear();
   polled_.push_back({bell_.descriptor(), POLLIN, 0});
@@ -718,9 +521,9 @@ inline void Fleet::wait() noexcept {
     polled_for_.push_back({&hand, source});
   };
   for (Hand& hand : hands()) {
-    due = std::min(due, look_at_deadline(hand, now));
+    due = std::min(due, hand.look_at_deadline(now, options_, returned_));
     if (takes_orders(hand) || may_hire(hand, now)) due = std::min(due, crew_.next_due());
-    if (hand.state == State::none) {
+    if (hand.state == Hand::State::none) {
       if (hand.hire_at > now && work_waits()) due = std::min(due, hand.hire_at);
       continue;
     }
@@ -728,13 +531,14 @@ inline void Fleet::wait() noexcept {
     if (!hand.hung_up) watch(hand, Source::frames, hand.frames.get(), POLLIN);
     if (hand.out_sent != hand.out.size()) watch(hand, Source::orders, hand.orders.get(), POLLOUT);
   }
+  if (crew_.stopping() && remote_.left() != 0) due = std::min(due, now + std::chrono::milliseconds{10});  // there was no memory
   timespec pause{};
-  if (due != never) {
+  if (due != RetryQueue::never) {
     const auto left = std::max(std::chrono::nanoseconds{0}, std::chrono::nanoseconds{due - Clock::now()});
     pause.tv_sec = static_cast<time_t>(left.count() / 1'000'000'000);
     pause.tv_nsec = static_cast<long>(left.count() % 1'000'000'000);
   }
-  const int ready = ::ppoll(polled_.begin(), polled_.size(), due != never ? &pause : nullptr, nullptr);
+  const int ready = ::ppoll(polled_.begin(), polled_.size(), due != RetryQueue::never ? &pause : nullptr, nullptr);
   if (ready < 0 && errno != EINTR) {  // the system is short of something
     const timespec moment{0, 1'000'000};
     ::nanosleep(&moment, nullptr);
@@ -743,10 +547,10 @@ inline void Fleet::wait() noexcept {
   if (polled_[0].revents != 0) bell_.silence();
   for (std::size_t k = 0; k < polled_for_.size(); ++k) {
     Hand& hand = *polled_for_[k].hand;
-    if (polled_[k + 1].revents == 0 || hand.state == State::none) continue;  // or it was buried just now
+    if (polled_[k + 1].revents == 0 || hand.state == Hand::State::none) continue;  // or it was buried just now
     switch (polled_for_[k].source) {
       case Source::child: bury(hand); break;
-      case Source::orders: send(hand); break;
+      case Source::orders: hand.send(returned_); break;
       case Source::frames:
         receive(hand);
         fill(hand, lanes);

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: MIT
+// Alone: it replaces system calls for its whole process and its workers, so that each of them fails in turn.
+#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
+#include <dlfcn.h>
+#include <doctest/doctest.h>
+#include <errno.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <exception>
+#include <string>
+
+#include "support/build.hpp"
+
+#if defined(TASKMGR_TEST_SANITIZED)
+
+TEST_CASE("a sanitizer has system calls of its own") { CHECK(support::sanitized); }
+
+#else
+
+#include "support/manager.hpp"
+#include "support/processes.hpp"
+
+namespace {
+
+enum Call : std::size_t { call_fork, call_pipe, call_socketpair, call_eventfd, call_mmap, call_poll, call_read, call_write, call_send, calls };
+constexpr std::array names{"fork", "pipe2", "socketpair", "eventfd", "mmap", "ppoll", "read", "write", "send"};
+
+/// Seen by the workers too: a call that fails there is the n-th of all.
+struct Plan {
+  std::atomic<bool> armed{false};
+  std::atomic<std::size_t> call{calls};
+  std::atomic<int> at{0};     // the call that fails, from 1
+  std::atomic<int> error{0};
+  std::atomic<int> made{0};
+  std::atomic<int> failed{0};
+};
+Plan& plan() {
+  static const support::Shared<Plan> shared;
+  return shared.get();
+}
+bool ready = false;  // of the mapping itself nobody asks
+
+bool fails(Call call) {
+  if (!ready || !plan().armed || plan().call != call) return false;
+  if (++plan().made != plan().at) return false;
+  ++plan().failed;
+  errno = plan().error;
+  return true;
+}
+
+template <class Function>
+Function next(const char* name) {
+  return reinterpret_cast<Function>(dlsym(RTLD_NEXT, name));
+}
+
+}  // namespace
+
+extern "C" {
+pid_t fork() {
+  static const auto real = next<pid_t (*)()>("fork");
+  return fails(call_fork) ? -1 : real();
+}
+int pipe2(int* ends, int flags) {
+  static const auto real = next<int (*)(int*, int)>("pipe2");
+  return fails(call_pipe) ? -1 : real(ends, flags);
+}
+int socketpair(int domain, int type, int protocol, int* ends) {
+  static const auto real = next<int (*)(int, int, int, int*)>("socketpair");
+  return fails(call_socketpair) ? -1 : real(domain, type, protocol, ends);
+}
+int eventfd(unsigned value, int flags) {
+  static const auto real = next<int (*)(unsigned, int)>("eventfd");
+  return fails(call_eventfd) ? -1 : real(value, flags);
+}
+void* mmap(void* at, std::size_t size, int protection, int flags, int fd, off_t offset) {
+  static const auto real = next<void* (*)(void*, std::size_t, int, int, int, off_t)>("mmap");
+  return fails(call_mmap) ? MAP_FAILED : real(at, size, protection, flags, fd, offset);
+}
+int ppoll(pollfd* polled, nfds_t count, const timespec* timeout, const sigset_t* mask) {
+  static const auto real = next<int (*)(pollfd*, nfds_t, const timespec*, const sigset_t*)>("ppoll");
+  return fails(call_poll) ? -1 : real(polled, count, timeout, mask);
+}
+ssize_t read(int fd, void* into, std::size_t size) {
+  static const auto real = next<ssize_t (*)(int, void*, std::size_t)>("read");
+  return fails(call_read) ? -1 : real(fd, into, size);
+}
+ssize_t write(int fd, const void* from, std::size_t size) {
+  static const auto real = next<ssize_t (*)(int, const void*, std::size_t)>("write");
+  return fails(call_write) ? -1 : real(fd, from, size);
+}
+ssize_t send(int fd, const void* from, std::size_t size, int flags) {
+  static const auto real = next<ssize_t (*)(int, const void*, std::size_t, int)>("send");
+  return fails(call_send) ? -1 : real(fd, from, size, flags);
+}
+}
+
+TEST_CASE("whichever call of the system fails: an error, or fewer workers, and never a wrong result") {
+  plan().armed = false;
+  ready = true;
+  for (std::size_t call = 0; call < calls; ++call) {
+    for (const int error : {EIO, ENOMEM, EAGAIN, EMFILE, EINTR}) {
+      if ((error == EINTR || error == EAGAIN) && call > call_fork && call < call_poll) continue;  // it cannot
+      int at = 0;
+      for (int failed = 1; failed != 0; plan().armed = false) {
+        const support::NothingLeft nothing_left;
+        const support::Manager manager{[](taskmgr::Context&, int x) { return x * 3; },
+                                       {.mode = taskmgr::Mode::process, .workers = 2, .chunk = 2}};
+        plan().call = call;
+        plan().error = error;
+        plan().made = plan().failed = 0;
+        plan().at = ++at;
+        INFO(std::string(names[call]), " number ", at, " fails with error ", error);
+        alarm(60);  // whoever hangs dies
+        plan().armed = true;
+        std::size_t unfinished = 0;
+        try {
+          const auto report = manager.start(support::numbers(12));
+          plan().armed = false;
+          CHECK(support::adds_up(report));
+          for (const auto& [task, value] : report.success_map()) CHECK(value == task * 3);
+          unfinished = report.total - report.succeeded;
+        } catch (const std::exception& thrown) {
+          plan().armed = false;
+          CHECK(call <= call_mmap);  // those without which there is no worker
+        }
+        alarm(0);
+        failed = plan().failed;
+        CHECK(unfinished == 0);  // one failure is borne
+      }
+      MESSAGE(std::string(names[call]), ": ", at - 1, " calls");
+    }
+  }
+}
+
+#endif
