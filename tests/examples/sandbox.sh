@@ -34,7 +34,8 @@ for compiler in ${CC-} cc gcc clang ''; do
   command -v "$compiler" >/dev/null && "$compiler" -shared -fPIC -O0 -o parser.so parser.c 2>compiler.log && break
 done
 [ -e parser.so ] || skip "no C compiler that makes a library: $(tail -n 1 compiler.log 2>/dev/null)"
-nm ./sandbox 2>/dev/null | grep -qE '__(asan|tsan)_init' && memory='--memory 0' || memory='--memory 512'
+memory='--memory 512'
+! grep -qaE '__(asan|tsan)_init' ./sandbox || memory='--memory 0'  # a sanitizer needs more
 
 mkdir corpus
 for word in good segv fine abort exit hang kill better print; do printf %s "$word" >"corpus/$word"; done

@@ -10,12 +10,18 @@ namespace support {
 #if __has_feature(thread_sanitizer)
 #define TASKMGR_TEST_TSAN 1
 #endif
+#if __has_feature(address_sanitizer)
+#define TASKMGR_TEST_ASAN 1
+#endif
 #if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
 #define TASKMGR_TEST_SANITIZED 1
 #endif
 #endif
 #if defined(__SANITIZE_THREAD__)
 #define TASKMGR_TEST_TSAN 1
+#endif
+#if defined(__SANITIZE_ADDRESS__)
+#define TASKMGR_TEST_ASAN 1
 #endif
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 #define TASKMGR_TEST_SANITIZED 1
