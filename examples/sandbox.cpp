@@ -55,7 +55,7 @@ struct Arguments {
   std::size_t workers = 0;
   bool bar = false;
   bool help = false;
-  std::string library;
+  std::string parser;  // the shared library that it is in
   std::vector<std::string> files;
 };
 
@@ -90,7 +90,7 @@ Arguments read_arguments(int argc, char** argv) {
     }
   }
   if (argc - optind < 2) throw std::invalid_argument("a library and at least one file are needed: see sandbox --help");
-  result.library = argv[optind];
+  result.parser = argv[optind];
   result.files.assign(argv + optind + 1, argv + argc);
   return result;
 }
@@ -131,7 +131,7 @@ int run(const Arguments& arguments) {
                        .show_progress = arguments.bar,
                        .on_worker_start = [&](std::size_t) {
                          limit_memory(arguments.memory);
-                         parse = load(arguments.library);
+                         parse = load(arguments.parser);
                        }}};
   const auto report = sandbox.start(arguments.files);
   for (const auto& [path, error] : report.error_map()) {

@@ -14,6 +14,8 @@
 #include <utility>
 #include <vector>
 
+#include "hash.hpp"
+#include "hash_index.hpp"
 #include "names.hpp"
 #include "report.hpp"
 #include "task_text.hpp"

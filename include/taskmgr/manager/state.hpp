@@ -43,14 +43,17 @@ class Running {
 /// The inside of a manager, which stays where it is when the manager is moved.
 template <class F>
 struct ManagerState {
-  ManagerState(F f, Options o) : function(std::move(f)), options(std::move(o)) {}
+  ManagerState(F f, Options o) : function(std::move(f)), options(std::move(o)) { static_cast<void>(workshop()); }
+  ManagerState(const ManagerState&) = delete;
+  ManagerState& operator=(const ManagerState&) = delete;
+  ~ManagerState() { workshops.end(); }  // its threads, before the rest
 
   F function;
   Options options;
   std::size_t workers = 1;
   Hub::Observers observers;
   std::shared_ptr<Ticker> ticker;  // as soon as there is an observer
-  PerProcess<Workshop> workshops;  // last: their threads end before the rest does
+  PerProcess<Workshop> workshops;
 
   /// A worker process that uses a manager of the host's has threads and locks of its own.
   [[nodiscard]] Workshop& workshop() { return workshops.get(); }

@@ -21,7 +21,6 @@
 #include "../core/report.hpp"
 #include "../core/task_text.hpp"
 #include "pace.hpp"
-#include "process.hpp"
 #include "remote_attempt.hpp"
 #include "thread.hpp"
 
@@ -104,7 +103,6 @@ class Batch final : public RemoteAttempts<Batch<F, Task, R, Sink>, F, Task, R> {
   [[nodiscard]] std::size_t run_plainly(Span span, Seat& seat) noexcept;
   [[nodiscard]] bool run_due(Seat& seat, std::size_t& settled) noexcept;
   void drive_from(Seat& seat) noexcept;
-  void drive_processes() noexcept;
   void hand_over() noexcept;
   void call_helpers(const Pace& pace) noexcept;
   void tell_duplicates() noexcept;
@@ -136,7 +134,11 @@ template <class F, class Task, class R, class Sink>
 void Batch<F, Task, R, Sink>::drive() {
   tell_duplicates();
   if (size_ == 0) return;
-  if (this->options().mode == Mode::process) return drive_processes();
+  if (this->options().mode == Mode::process) {
+    this->employ();
+    this->publish_quietly(work(this->seats()[0]));  // what could not be begun is cancelled
+    return;
+  }
   Seat& seat = this->sit_down();  // nobody else is here yet
   if (shares_) {
     const std::int64_t per_task = workshop_.per_task.load(std::memory_order_relaxed);
@@ -156,17 +158,6 @@ void Batch<F, Task, R, Sink>::drive_from(Seat& seat) noexcept {
     this->publish_quietly(work(seat));
     if (this->settled()) return;
     this->rest_until(this->next_due());
-  }
-}
-
-template <class F, class Task, class R, class Sink>
-void Batch<F, Task, R, Sink>::drive_processes() noexcept {
-  try {
-    Fleet{*this, *this, this->seats(), this->options()}.drive();
-  } catch (...) {  // there is no fleet
-    this->thrown().keep(std::current_exception());
-    this->halt();
-    this->publish_quietly(work(this->seats()[0]));
   }
 }
 

@@ -49,13 +49,11 @@ class Child {
     return *this;
   }
   ~Child() {
-    if (!*this) return;
+    if (id_ == 0) return;
     kill(SIGKILL);
     static_cast<void>(reap());
   }
 
-  [[nodiscard]] explicit operator bool() const noexcept { return id_ != 0; }
-  [[nodiscard]] pid_t id() const noexcept { return id_; }
   /// Can be read, for `poll`, once it is dead.
   [[nodiscard]] int handle() const noexcept { return handle_.get(); }
 

@@ -39,7 +39,6 @@ class Descriptor {
   ~Descriptor() { close(); }
 
   [[nodiscard]] int get() const noexcept { return fd_; }
-  [[nodiscard]] explicit operator bool() const noexcept { return fd_ >= 0; }
   void close() noexcept;
 
   /// Two ends of a pipe: what is written into the second is read from the first.

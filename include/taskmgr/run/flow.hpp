@@ -30,7 +30,6 @@
 #include "../core/task_text.hpp"
 #include "batch.hpp"
 #include "pace.hpp"
-#include "process.hpp"
 #include "remote_attempt.hpp"
 
 namespace taskmgr::detail {
@@ -441,12 +440,7 @@ void Flow<F, Task, R, Tasks>::unman() noexcept {
 
 template <class F, class Task, class R, class Tasks>
 void Flow<F, Task, R, Tasks>::drive_processes() noexcept {
-  try {
-    Fleet{*this, *this, this->seats(), this->options()}.drive();
-  } catch (...) {  // there is no fleet
-    this->thrown().keep(std::current_exception());
-    this->halt();
-  }
+  this->employ();
   const std::scoped_lock lock(manning_);
   manned_ = Manned::left;
   this->wake_driver();

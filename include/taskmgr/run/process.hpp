@@ -94,6 +94,7 @@ class Fleet {
     return sum;
   }
   [[nodiscard]] bool give(Hand& hand);
+  [[nodiscard]] bool write(Hand& hand, Order& order);
   void collect(List<Errand>& errands, std::size_t most);
   void steal_for(const Hand& hand) noexcept;
   void cancel_waiting() noexcept;
@@ -201,6 +202,7 @@ inline void Fleet::hire(Hand& hand) {
   hand.begin(std::move(orders), std::move(frames));
 }
 
+/// The error of an attempt whose worker has died so.
 [[nodiscard]] inline std::exception_ptr crash(const Death& death) noexcept {
   try {
     return std::make_exception_ptr(WorkerCrashed(describe(death), death.signal, death.exit_code));
@@ -319,6 +321,16 @@ inline bool Fleet::give(Hand& hand) {
   }
   if (order.errands.empty()) return false;
 
+  if (!write(hand, order)) return true;
+  sent_any_ = true;
+  hand.open_order();
+  hand.send(returned_);
+  return true;
+}
+
+/// Appends an order to what the worker is sent. Errands that cannot be sent fail, and those that would be too much for one
+/// order come back; false if none is left. If it throws, all have come back.
+inline bool Fleet::write(Hand& hand, Order& order) {
   const std::size_t before = hand.out.size();
   std::size_t count = 0;  // written
   std::size_t k = 0;      // looked at
@@ -364,7 +376,7 @@ inline bool Fleet::give(Hand& hand) {
     while (order.errands.size() != count) order.errands.pop_back();
     if (count == 0) {
       hand.out.truncate(before);
-      return true;
+      return false;
     }
     const OrderHead all{hand.out.size() - before - sizeof all, hand.places, static_cast<std::uint32_t>(count),
                         static_cast<std::uint32_t>(&order - hand.lane)};
@@ -375,9 +387,6 @@ inline bool Fleet::give(Hand& hand) {
     while (count-- != 0) returned_.push_back(order.errands[count]);
     throw;
   }
-  sent_any_ = true;
-  hand.open_order();
-  hand.send(returned_);
   return true;
 }
 

@@ -17,6 +17,7 @@
 #include "attempt.hpp"
 #include "codec.hpp"
 #include "errand.hpp"
+#include "process.hpp"
 #include "remote_error.hpp"
 
 namespace taskmgr::detail {
@@ -29,6 +30,10 @@ class RemoteAttempts : public Attempts<Home, F, Task, R>, public Remote {
 
  protected:
   using Base::Base;
+
+  /// Has worker processes run it, driven by the calling thread, until nothing more is to be done; if there cannot be any, no
+  /// task is begun any more.
+  void employ() noexcept;
 
   // --- Remote
   void write_task(std::size_t id, Writer& writer) override;
@@ -48,6 +53,16 @@ class RemoteAttempts : public Attempts<Home, F, Task, R>, public Remote {
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
+
+template <class Home, class F, class Task, class R>
+void RemoteAttempts<Home, F, Task, R>::employ() noexcept {
+  try {
+    Fleet{*this, *this, this->seats(), this->options()}.drive();
+  } catch (...) {
+    this->thrown().keep(std::current_exception());
+    this->halt();
+  }
+}
 
 template <class Home, class F, class Task, class R>
 void RemoteAttempts<Home, F, Task, R>::write_task([[maybe_unused]] std::size_t id, [[maybe_unused]] Writer& writer) {

@@ -12,6 +12,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <cstdint>
 #include <exception>
 #include <memory>
 #include <mutex>
@@ -19,6 +20,7 @@
 #include <utility>
 
 #include "../core/list.hpp"
+#include "forks.hpp"
 #include "job.hpp"
 
 namespace taskmgr::detail {
@@ -61,7 +63,7 @@ class Ticker {
     void run();
 
     const std::chrono::nanoseconds period;
-    const pid_t process = ::getpid();  // elsewhere nothing here may be locked: who held it may not exist there
+    const std::uint64_t forks = Forks::count();  // elsewhere nothing here may be locked: who held it may not exist there
     std::mutex mutex;
     std::condition_variable woken;
     std::condition_variable ticked;
@@ -72,15 +74,12 @@ class Ticker {
     bool ending = false;
   };
 
-  struct Process {
-    const pid_t id = ::getpid();
+  struct Common {
     std::mutex mutex;
     std::weak_ptr<Ticker> ticker;
-    const Process* parent = nullptr;  // keeps what was inherited reachable for leak checkers
   };
-  static Process& this_process();
 
-  [[nodiscard]] bool inherited() const noexcept { return beat_->process != ::getpid(); }
+  [[nodiscard]] bool inherited() const noexcept { return beat_->forks != Forks::count(); }
   void start_thread();
 
   std::shared_ptr<Beat> beat_;
@@ -116,22 +115,12 @@ class Ticker::Registration {
 
 // ---------------------------------------------------------------------------------------------------------------------
 
-inline Ticker::Process& Ticker::this_process() {
-  static constinit std::atomic<Process*> current{nullptr};  // never freed: runs may end after main
-  Process* seen = current.load(std::memory_order_acquire);
-  while (seen == nullptr || seen->id != ::getpid()) {
-    Owner<Process> fresh{new Process};
-    fresh->parent = seen;
-    if (current.compare_exchange_strong(seen, fresh.get(), std::memory_order_acq_rel)) return *fresh.release();
-  }
-  return *seen;
-}
-
 inline std::shared_ptr<Ticker> Ticker::instance() {
-  Process& process = this_process();
-  const std::scoped_lock lock(process.mutex);
-  std::shared_ptr<Ticker> ticker = process.ticker.lock();
-  if (ticker == nullptr) process.ticker = ticker = std::shared_ptr<Ticker>(new Ticker);
+  static constinit PerProcess<Common> all;  // never ended: runs may end after main
+  Common& common = all.get();
+  const std::scoped_lock lock(common.mutex);
+  std::shared_ptr<Ticker> ticker = common.ticker.lock();
+  if (ticker == nullptr) common.ticker = ticker = std::shared_ptr<Ticker>(new Ticker);
   return ticker;
 }
 
@@ -236,7 +225,7 @@ inline void Ticker::Beat::run() {
 
 inline Ticker::Registration::~Registration() {
   if (beat_ == nullptr) return;
-  if (beat_->process != ::getpid()) {
+  if (beat_->forks != Forks::count()) {
     static_cast<void>(entry_.release());  // see ~Ticker
     static_cast<void>(new std::shared_ptr<Beat>(std::move(beat_)));
     return;
