@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <mutex>
+#include <string>
 #include <system_error>
 #include <utility>
 
