@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
+#include <cstddef>
 #include <exception>
 #include <memory>
 #include <mutex>
@@ -65,7 +66,8 @@ namespace detail {
 
 /// A launched run, whatever its function and its sink are.
 ///
-/// The driver's last touch of it is `finish`, with the lock held: who sees it done may destroy it.
+/// The driver's last touch of it is `finish`, with the lock held: who sees it done may destroy it. A run is not done before
+/// its helpers are out, so that the manager, which ends no sooner than its drivers do, is there for them.
 template <class Task, class R>
 class Background {
  public:
@@ -91,8 +93,14 @@ class Background {
     return done_;
   }
   void wait() {
-    if (!done()) help();
     std::unique_lock lock(mutex_);
+    if (!done_) {
+      ++helping_;
+      lock.unlock();
+      help();
+      lock.lock();
+      if (--helping_ == 0) changed_.notify_all();
+    }
     changed_.wait(lock, [this] { return done_; });
   }
   [[nodiscard]] std::exception_ptr take_exception() noexcept { return std::exchange(exception_, nullptr); }
@@ -104,7 +112,8 @@ class Background {
   virtual void help() noexcept = 0;
 
   void finish(Report<Task, R> report, std::exception_ptr exception) noexcept {
-    const std::scoped_lock lock(mutex_);
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return helping_ == 0; });
     report_ = std::move(report);
     exception_ = std::move(exception);
     done_ = true;
@@ -116,6 +125,7 @@ class Background {
   std::stop_source stop_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
+  std::size_t helping_ = 0;  // threads in `help`
   bool done_ = false;
   Report<Task, R> report_;
   std::exception_ptr exception_;
