@@ -71,10 +71,15 @@ class HashTable {
 
   template <class Equals>
   std::size_t find_or_insert(std::size_t hash, std::size_t position, const Equals& equals) {
-    return look_up(hash, equals, [&](Entry& empty) {
-      empty = part_of(hash) | static_cast<Entry>(position + 1);
-      ++size_;
-    });
+    return look_up(hash, equals, [&](Entry& empty) { put(empty, hash, position); });
+  }
+
+  /// A key that is not in.
+  void insert(std::size_t hash, std::size_t position) noexcept {
+    std::size_t g = hash & mask_;
+    unsigned empty = 0;
+    while ((empty = groups_[g].matches(0, all_bits)) == 0) g = (g + 1) & mask_;
+    put(groups_[g].entries[std::countr_zero(empty)], hash, position);
   }
 
   template <class HashOf>
@@ -98,6 +103,10 @@ class HashTable {
   static std::size_t position_of(Entry entry) noexcept { return static_cast<std::size_t>(entry & position_mask) - 1; }
   static Entry part_of(std::uint64_t hash) noexcept {
     return static_cast<Entry>(hash >> (64 - 8 * sizeof(Entry))) & static_cast<Entry>(~position_mask);
+  }
+  void put(Entry& empty, std::size_t hash, std::size_t position) noexcept {
+    empty = part_of(hash) | static_cast<Entry>(position + 1);
+    ++size_;
   }
 
   /// The position of the key; where there is none, `npos`, and `at_empty` is called with the entry where it would be.
@@ -210,7 +219,8 @@ void HashIndex::make_room(std::size_t keys, std::size_t positions, const HashOf&
   larger.wide_ = wide;
   wide ? larger.large_.allocate(capacity) : larger.small_.allocate(capacity);
   const auto move_over = [&](std::size_t position) {
-    larger.find_or_insert(hash_of(position), position, [](std::size_t) { return false; });
+    const std::size_t hash = hash_of(position);
+    wide ? larger.large_.insert(hash, position) : larger.small_.insert(hash, position);
   };
   wide_ ? large_.for_each(move_over) : small_.for_each(move_over);
   *this = std::move(larger);

@@ -5,7 +5,8 @@
 /// Containers and owners for the inside of the library, which every translation unit of a user compiles.
 ///
 /// They do what `std::vector` and `std::unique_ptr` do, as far as the library needs it, and are here for the time that a
-/// compilation takes: of a type that is new to it, each of those costs some 50 functions and 20 ms, these a tenth.
+/// compilation takes: of a type that is new to it, each of those costs some 50 functions and 20 ms, these a tenth. What only
+/// shows a member is inlined always: without optimisation a call takes the compiler longer than what is called.
 
 #include <cstddef>
 #include <new>
@@ -30,15 +31,15 @@ class List {
     ::operator delete(items_);
   }
 
-  [[nodiscard]] std::size_t size() const noexcept { return size_; }
-  [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
-  [[nodiscard]] T* begin() noexcept { return items_; }
-  [[nodiscard]] T* end() noexcept { return items_ + size_; }
-  [[nodiscard]] const T* begin() const noexcept { return items_; }
-  [[nodiscard]] const T* end() const noexcept { return items_ + size_; }
-  [[nodiscard]] T& operator[](std::size_t k) noexcept { return items_[k]; }
-  [[nodiscard]] const T& operator[](std::size_t k) const noexcept { return items_[k]; }
-  [[nodiscard]] T& back() noexcept { return items_[size_ - 1]; }
+  [[nodiscard, gnu::always_inline]] std::size_t size() const noexcept { return size_; }
+  [[nodiscard, gnu::always_inline]] bool empty() const noexcept { return size_ == 0; }
+  [[nodiscard, gnu::always_inline]] T* begin() noexcept { return items_; }
+  [[nodiscard, gnu::always_inline]] T* end() noexcept { return items_ + size_; }
+  [[nodiscard, gnu::always_inline]] const T* begin() const noexcept { return items_; }
+  [[nodiscard, gnu::always_inline]] const T* end() const noexcept { return items_ + size_; }
+  [[nodiscard, gnu::always_inline]] T& operator[](std::size_t k) noexcept { return items_[k]; }
+  [[nodiscard, gnu::always_inline]] const T& operator[](std::size_t k) const noexcept { return items_[k]; }
+  [[nodiscard, gnu::always_inline]] T& back() noexcept { return items_[size_ - 1]; }
 
   void reserve(std::size_t capacity) {
     static_assert(alignof(T) <= __STDCPP_DEFAULT_NEW_ALIGNMENT__);
@@ -99,10 +100,10 @@ class Owner {
   }
   ~Owner() { delete object_; }
 
-  [[nodiscard]] T* get() const noexcept { return object_; }
-  [[nodiscard]] T* operator->() const noexcept { return object_; }
-  [[nodiscard]] T& operator*() const noexcept { return *object_; }
-  [[nodiscard]] explicit operator bool() const noexcept { return object_ != nullptr; }
+  [[nodiscard, gnu::always_inline]] T* get() const noexcept { return object_; }
+  [[nodiscard, gnu::always_inline]] T* operator->() const noexcept { return object_; }
+  [[nodiscard, gnu::always_inline]] T& operator*() const noexcept { return *object_; }
+  [[nodiscard, gnu::always_inline]] explicit operator bool() const noexcept { return object_ != nullptr; }
   [[nodiscard]] T* release() noexcept {
     T* const object = object_;
     object_ = nullptr;
@@ -128,9 +129,9 @@ class Array {
   }
   ~Array() { delete[] items_; }
 
-  [[nodiscard]] T* get() const noexcept { return items_; }
-  [[nodiscard]] T& operator[](std::size_t k) const noexcept { return items_[k]; }
-  [[nodiscard]] explicit operator bool() const noexcept { return items_ != nullptr; }
+  [[nodiscard, gnu::always_inline]] T* get() const noexcept { return items_; }
+  [[nodiscard, gnu::always_inline]] T& operator[](std::size_t k) const noexcept { return items_[k]; }
+  [[nodiscard, gnu::always_inline]] explicit operator bool() const noexcept { return items_ != nullptr; }
 
  private:
   T* items_ = nullptr;

@@ -140,7 +140,17 @@ class Store {
     Array<bool> hidden{};  // slots that a later equal key hides; null: none
   };
 
-  [[nodiscard]] bool equals(std::size_t slot, const Task& key) const { return detail::equal(tasks_[slot], key); }
+  // What the index asks of a slot; named, so that what a table does with them is compiled once.
+  struct HashAt {
+    const TaskList& tasks;
+    [[nodiscard]] std::size_t operator()(std::size_t slot) const { return KeyHash<Task>{}(tasks[slot]); }
+  };
+  struct IsAt {
+    const TaskList& tasks;
+    const Task& key;
+    [[nodiscard]] bool operator()(std::size_t slot) const { return detail::equal(tasks[slot], key); }
+  };
+
   void drop_from(std::size_t first) noexcept {
     while (tasks_.size() > first) tasks_.pop_back();
   }
@@ -219,7 +229,9 @@ void Store<Task, R>::make_room(std::size_t tasks) {
     tasks_.reserve(shared_ ? std::min(tasks, trusted) : tasks);
     advise_large(tasks_.data(), tasks_.capacity() * sizeof(Task));
   }
-  if (shared_) index_.make_room(std::min(tasks, trusted), std::min(tasks, trusted), [](std::size_t) { return std::size_t{0}; });
+  if constexpr (Keyed<Task>) {
+    if (shared_) index_.make_room(std::min(tasks, trusted), std::min(tasks, trusted), HashAt{tasks_});
+  }
 }
 
 template <class Task, class R>
@@ -241,8 +253,8 @@ template <class Task, class R>
 std::exception_ptr Store<Task, R>::keep_distinct(std::size_t first, std::size_t last) noexcept {
   if constexpr (Keyed<Task>) {
     try {
-      const KeyHash<Task> hash_of{};
-      index_.make_room(kept_ + (last - first), kept_ + (last - first), [&](std::size_t slot) { return hash_of(tasks_[slot]); });
+      const HashAt hash_of{tasks_};
+      index_.make_room(kept_ + (last - first), kept_ + (last - first), hash_of);
       while (first < last) {
         const std::size_t count = std::min(ahead, last - first);
         std::size_t hashes[ahead];
@@ -250,7 +262,7 @@ std::exception_ptr Store<Task, R>::keep_distinct(std::size_t first, std::size_t 
         std::exception_ptr thrown;  // by a hash: the tasks before it are still kept
         try {
           for (; hashed < count; ++hashed) {
-            hashes[hashed] = hash_of(tasks_[first + hashed]);
+            hashes[hashed] = hash_of(first + hashed);
             index_.prefetch(hashes[hashed]);
           }
         } catch (...) {
@@ -258,8 +270,7 @@ std::exception_ptr Store<Task, R>::keep_distinct(std::size_t first, std::size_t 
         }
         for (std::size_t k = 0; k < hashed; ++k) {
           const Task& task = tasks_[first + k];
-          const std::size_t found =
-              index_.find_or_insert(hashes[k], kept_, [&](std::size_t slot) { return equals(slot, task); });
+          const std::size_t found = index_.find_or_insert(hashes[k], kept_, IsAt{tasks_, task});
           if (found == npos) {
             if constexpr (std::is_move_assignable_v<Task>) {
               if (kept_ != first + k) tasks_[kept_] = std::move(tasks_[first + k]);
@@ -322,15 +333,13 @@ auto Store<Task, R>::index_of(State state) const -> const KeyIndex& {
   if (keys.made.load(std::memory_order_relaxed)) return keys;
   HashIndex index;
   Array<bool> hidden;
-  const KeyHash<Task> hash_of{};
+  const HashAt hash_of{tasks_};
   std::size_t counted = 0;
   for (std::size_t slot = 0; slot < size(); ++slot) counted += slots_[slot].state() == state ? 1U : 0U;
-  index.make_room(counted, size(), [](std::size_t) { return std::size_t{0}; });
+  index.make_room(counted, size(), hash_of);
   for (std::size_t slot = size(); slot-- > 0;) {  // backwards: the last occurrence is the one that stays
     if (slots_[slot].state() != state) continue;
-    const Task& task = tasks_[slot];
-    const auto same = [&](std::size_t other) { return equals(other, task); };
-    if (index.find_or_insert(hash_of(task), slot, same) == npos) continue;
+    if (index.find_or_insert(hash_of(slot), slot, IsAt{tasks_, tasks_[slot]}) == npos) continue;
     if (!hidden) hidden = Array<bool>(new bool[size()]());
     hidden[slot] = true;
   }
@@ -344,12 +353,13 @@ template <class Task, class R>
 std::size_t Store<Task, R>::find(const Task& key, State state) const {
   if constexpr (Keyed<Task>) {
     const HashIndex& index = shared_ ? index_ : index_of(state).index;
-    const std::size_t slot = index.find(KeyHash<Task>{}(key), [&](std::size_t other) { return other < size() && equals(other, key); });
+    const IsAt is_key{tasks_, key};
+    const std::size_t slot = index.find(KeyHash<Task>{}(key), [&](std::size_t other) { return other < size() && is_key(other); });
     return slot != npos && slots_[slot].state() == state ? slot : npos;
   } else {
     static_assert(Comparable<Task>, "taskmgr: the maps of a report find a task by ==, which this task type does not have");
     for (std::size_t slot = size(); slot-- > 0;) {
-      if (slots_[slot].state() == state && equals(slot, key)) return slot;
+      if (slots_[slot].state() == state && IsAt{tasks_, key}(slot)) return slot;
     }
     return npos;
   }
