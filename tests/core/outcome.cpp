@@ -17,7 +17,7 @@
 
 using namespace std::chrono_literals;
 using taskmgr::Outcome, taskmgr::State, taskmgr::TaskError;
-using taskmgr::detail::ErrorList, taskmgr::detail::Slot;
+using taskmgr::detail::Cell, taskmgr::detail::ErrorList, taskmgr::detail::Slot, taskmgr::detail::Slots;
 
 namespace {
 
@@ -44,16 +44,17 @@ TaskError error_of(const std::string& message, int attempts = 1) {
 
 }  // namespace
 
-// A slot of a small result is as small as can be: a report of a million tasks is mostly slots.
-static_assert(sizeof(Slot<int>) == 8);
-static_assert(sizeof(Slot<char>) == 8);
-static_assert(sizeof(Slot<double>) == 16);
-static_assert(sizeof(Slot<std::string>) == 8 + sizeof(std::string));
+// The cell of a small result is as small as can be: a report of a million tasks is mostly cells.
+static_assert(sizeof(Cell<int>) == 4);
+static_assert(sizeof(Cell<char>) == 4);
+static_assert(sizeof(Cell<double>) == 8);
+static_assert(sizeof(Cell<std::string>) == sizeof(std::string));
 static_assert(std::is_copy_constructible_v<Outcome<int, Counted>>);
 
 TEST_CASE("an outcome shows its task, its state, its attempts and its result") {
   const std::string task = "task";
-  Slot<int> slot;
+  const Slots<int, 1> place;
+  const Slot<int> slot = place[0];
   slot.succeed(3, [] { return 42; });
   const Outcome<std::string, int> outcome{task, slot, nullptr, 5ms};
   CHECK(&outcome.task() == &task);
@@ -67,7 +68,8 @@ TEST_CASE("an outcome shows its task, its state, its attempts and its result") {
 TEST_CASE("the value of a failed task rethrows its error") {
   const int task = 1;
   const TaskError error = error_of("down", 2);
-  Slot<std::string> slot;
+  const Slots<std::string, 1> place;
+  const Slot<std::string> slot = place[0];
   slot.fail(2, 0);
   Outcome<int, std::string> outcome{task, slot, &error, 0ns};
   CHECK(outcome.state() == State::failed);
@@ -79,7 +81,8 @@ TEST_CASE("the value of a failed task rethrows its error") {
 
 TEST_CASE("the value of a task that never ended is a Cancelled") {
   const int task = 1;
-  Slot<int> slot;
+  const Slots<int, 1> place;
+  const Slot<int> slot = place[0];
   for (const State state : {State::cancelled, State::pending, State::running}) {
     slot.mark(state, 0);
     Outcome<int, int> outcome{task, slot, nullptr, 0ns};
@@ -93,7 +96,8 @@ TEST_CASE("the value of a task that never ended is a Cancelled") {
 
 TEST_CASE("taking a result moves it out, and copies of the outcome show what is left") {
   const int task = 1;
-  Slot<Counted> slot;
+  const Slots<Counted, 1> place;
+  const Slot<Counted> slot = place[0];
   slot.succeed(1, [] { return Counted{7}; });
   Outcome<int, Counted> outcome{task, slot, nullptr, 0ns};
   const Outcome<int, Counted> copy = outcome;
@@ -106,11 +110,11 @@ TEST_CASE("taking a result moves it out, and copies of the outcome show what is 
 TEST_CASE("an outcome can own what it shows") {
   struct Both {
     std::string task = "task";
-    Slot<std::string> slot{};
+    Slots<std::string, 1> place{};
   };
   auto both = std::make_shared<Both>();
-  both->slot.succeed(1, [] { return std::string(100, 'x'); });
-  Outcome<std::string, std::string> outcome{both->task, both->slot, nullptr, 0ns, both};
+  both->place[0].succeed(1, [] { return std::string(100, 'x'); });
+  Outcome<std::string, std::string> outcome{both->task, both->place[0], nullptr, 0ns, both};
   const std::weak_ptr<Both> watched = both;
   both.reset();
   CHECK(outcome.task() == "task");
@@ -126,7 +130,8 @@ TEST_CASE("an outcome can own what it shows") {
 TEST_CASE("a result is made where it is kept, and lives as long as its slot") {
   REQUIRE(Counted::alive == 0);
   {
-    std::vector<Slot<Counted>> slots(3);
+    Slots<Counted, 2> slots;
+    slots.make(3);
     CHECK(slots[0].state() == State::pending);
     slots[0].succeed(1, [] { return Counted{1}; });
     slots[1].fail(1, 9);
@@ -143,13 +148,15 @@ TEST_CASE("a result is made where it is kept, and lives as long as its slot") {
     CHECK(slots[0].error() == 4);
   }
   CHECK(Counted::alive == 0);
-  Slot<Pinned> pinned;
+  const Slots<Pinned, 1> place;
+  const Slot<Pinned> pinned = place[0];
   pinned.succeed(1, [] { return Pinned{5}; });
   CHECK(pinned.value().number == 5);
 }
 
 TEST_CASE("a result that cannot be made leaves its slot as it was") {
-  Slot<std::string> slot;
+  const Slots<std::string, 1> place;
+  const Slot<std::string> slot = place[0];
   slot.mark(State::pending, 4);
   CHECK_THROWS_AS(slot.succeed(5, []() -> std::string { throw 42; }), int);
   CHECK(slot.state() == State::pending);
@@ -157,7 +164,8 @@ TEST_CASE("a result that cannot be made leaves its slot as it was") {
 }
 
 TEST_CASE("a slot counts attempts as far as it can, and never wrongly small") {
-  Slot<int> slot;
+  const Slots<int, 1> place;
+  const Slot<int> slot = place[0];
   constexpr int most = (1 << 29) - 1;
   slot.fail(most, 1);
   CHECK(slot.attempts() == most);

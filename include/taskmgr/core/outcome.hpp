@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "error.hpp"
+#include "large.hpp"
 #include "list.hpp"
 
 namespace taskmgr {
@@ -23,8 +24,54 @@ namespace taskmgr {
 enum class State : std::uint8_t { pending, running, succeeded, failed, cancelled };
 
 namespace detail {
+
+/// A result, or the number of an error; a word that belongs to it says which.
 template <class R>
-class Slot;
+union Cell {
+  Cell() noexcept {}  // NOLINT: leaves everything as the memory was
+  ~Cell() {}          // NOLINT: who has the word ends the result
+  R value;
+  std::uint32_t error;
+};
+
+/// The place of one outcome: state and attempts in one word, the result elsewhere. A handle, to be copied. Written by one
+/// worker at a time, read by others once the run has handed it over.
+template <class R>
+class Slot {
+ public:
+  Slot(std::uint32_t& word, Cell<R>& cell) noexcept : word_(&word), cell_(&cell) {}
+
+  [[nodiscard]] State state() const noexcept { return static_cast<State>(*word_ & 7U); }
+  [[nodiscard]] int attempts() const noexcept { return static_cast<int>(*word_ >> 3U); }
+  [[nodiscard]] R& value() const noexcept { return cell_->value; }
+  [[nodiscard]] std::uint32_t error() const noexcept { return cell_->error; }
+
+  /// Makes the result in place, of what `make` returns; if that throws, the slot stays as it was.
+  template <class Make>
+  void succeed(int attempts, Make&& make) const {
+    ::new (static_cast<void*>(std::addressof(value()))) R(make());
+    mark(State::succeeded, attempts);
+  }
+  void fail(int attempts, std::uint32_t error) const noexcept {
+    cell_->error = error;
+    mark(State::failed, attempts);
+  }
+  void mark(State now, int attempts) const noexcept {
+    constexpr int most = (1 << 29) - 1;  // what the word has room for; attempts beyond are not counted
+    *word_ = static_cast<std::uint32_t>(attempts < most ? attempts : most) << 3U | static_cast<std::uint32_t>(now);
+  }
+
+  /// Ends the value's life: an attempt had it too late.
+  void discard() const noexcept {
+    value().~R();
+    mark(State::pending, attempts());
+  }
+
+ private:
+  std::uint32_t* word_;
+  Cell<R>* cell_;
+};
+
 }  // namespace detail
 
 /// A light handle to what became of a task: into its report, or, if it came out of a stream, to a task of its own.
@@ -53,13 +100,13 @@ class Outcome {
   [[nodiscard]] const TaskError& error() const;
 
   /// For the library: of a task, its slot, its error if it failed, its duration, and who keeps them alive.
-  Outcome(const Task& task, detail::Slot<R>& slot, const TaskError* error, std::chrono::nanoseconds duration,
+  Outcome(const Task& task, detail::Slot<R> slot, const TaskError* error, std::chrono::nanoseconds duration,
           std::shared_ptr<const void> owner = nullptr) noexcept
-      : task_(&task), slot_(&slot), error_(error), duration_(duration), owner_(std::move(owner)) {}
+      : task_(&task), slot_(slot), error_(error), duration_(duration), owner_(std::move(owner)) {}
 
  private:
   const Task* task_;
-  detail::Slot<R>* slot_;
+  detail::Slot<R> slot_;
   const TaskError* error_;
   std::chrono::nanoseconds duration_;
   std::shared_ptr<const void> owner_;
@@ -69,74 +116,51 @@ class Outcome {
 
 namespace detail {
 
-/// State and attempts in one word, and the result, or the number of the error.
-template <class R, bool Trivial = std::is_trivially_destructible_v<R>>
-struct SlotParts {
-  SlotParts() noexcept {}  // NOLINT: leaves everything as the memory was
-  SlotParts(const SlotParts&) = delete;
-  SlotParts& operator=(const SlotParts&) = delete;
-  [[nodiscard]] State state() const noexcept { return static_cast<State>(word & 7U); }
-
-  std::uint32_t word;
-  union {
-    R value;
-    std::uint32_t error;
-  };
-};
-template <class R>
-struct SlotParts<R, false> {
-  SlotParts() noexcept : word(0) {}  // NOLINT: leaves the value unmade
-  ~SlotParts() {
-    if (state() == State::succeeded) value.~R();
-  }
-  SlotParts(const SlotParts&) = delete;
-  SlotParts& operator=(const SlotParts&) = delete;
-  [[nodiscard]] State state() const noexcept { return static_cast<State>(word & 7U); }
-
-  std::uint32_t word;
-  union {
-    R value;
-    std::uint32_t error;
-  };
-};
-
-/// The place of one outcome; of an int, 8 bytes. Written by one worker at a time, read by others once the run has handed it
-/// over.
+/// Places for outcomes, owned: the words of all in one piece of memory, their results in another, so that a search that needs
+/// no words brings none into the caches. Room for `few` is inside; `make` makes another for more.
 ///
-/// A slot of a trivially destructible result is left as the memory was until its first write: a report of a million tasks
-/// is not written twice.
-template <class R>
-class Slot : SlotParts<R> {
+/// Of a trivially destructible result all is left as the memory was until its first write: a report of a million tasks is
+/// not written twice.
+template <class R, std::size_t few>
+class Slots {
  public:
-  using SlotParts<R>::state;
-  [[nodiscard]] int attempts() const noexcept { return static_cast<int>(this->word >> 3U); }
-  [[nodiscard]] R& value() noexcept { return SlotParts<R>::value; }
-  [[nodiscard]] std::uint32_t error() const noexcept { return SlotParts<R>::error; }
+  Slots() noexcept {  // NOLINT: leaves as much as it can as the memory was
+    if constexpr (!leaves_alone) {
+      for (std::uint32_t& word : few_words_) word = 0;
+    }
+  }
+  Slots(const Slots&) = delete;
+  Slots& operator=(const Slots&) = delete;
+  ~Slots() {
+    if constexpr (!leaves_alone) {
+      for (std::size_t k = 0; k < size_; ++k) {
+        if ((*this)[k].state() == State::succeeded) (*this)[k].discard();
+      }
+    }
+  }
 
-  /// Makes the result in place, of what `make` returns; if that throws, the slot stays as it was.
-  template <class Make>
-  void succeed(int attempts, Make&& make) {
-    ::new (static_cast<void*>(std::addressof(value()))) R(make());
-    set(State::succeeded, attempts);
+  /// Before the first is used. Throws `std::bad_alloc`.
+  void make(std::size_t size) {
+    Array<std::uint32_t> words{leaves_alone ? new (large) std::uint32_t[size] : new (large) std::uint32_t[size]()};
+    more_cells_ = Array<Cell<R>>(new (large) Cell<R>[size]);
+    more_words_ = std::move(words);
+    words_ = more_words_.get();
+    cells_ = more_cells_.get();
+    size_ = size;
   }
-  void fail(int attempts, std::uint32_t error) noexcept {
-    SlotParts<R>::error = error;
-    set(State::failed, attempts);
-  }
-  /// `without` is a state without a value.
-  void mark(State without, int attempts) noexcept { set(without, attempts); }
 
-  /// Ends the value's life: an attempt had it too late.
-  void discard() noexcept {
-    value().~R();
-    set(State::pending, attempts());
-  }
+  [[nodiscard]] Slot<R> operator[](std::size_t k) const noexcept { return {words_[k], cells_[k]}; }
 
  private:
-  void set(State now, int attempts) noexcept {
-    constexpr int most = (1 << 29) - 1;  // what the word has room for; attempts beyond are not counted
-    this->word = static_cast<std::uint32_t>(attempts < most ? attempts : most) << 3U | static_cast<std::uint32_t>(now);
-  }
+  static constexpr bool leaves_alone = std::is_trivially_destructible_v<R>;
+
+  std::uint32_t few_words_[few];
+  Cell<R> few_cells_[few];  // no allocation in a small run
+  Array<std::uint32_t> more_words_;
+  Array<Cell<R>> more_cells_;
+  std::uint32_t* words_ = few_words_;
+  Cell<R>* cells_ = few_cells_;
+  std::size_t size_ = few;
 };
 
 /// Stands for an error that there was no memory to keep.
@@ -178,26 +202,26 @@ class ErrorList {
 
 template <class Task, class R>
 State Outcome<Task, R>::state() const noexcept {
-  return slot_->state();
+  return slot_.state();
 }
 
 template <class Task, class R>
 int Outcome<Task, R>::attempts() const noexcept {
-  return slot_->attempts();
+  return slot_.attempts();
 }
 
 template <class Task, class R>
 const R& Outcome<Task, R>::value() const {
   if (error_ != nullptr) error_->rethrow();
   if (state() != State::succeeded) throw Cancelled{};
-  return slot_->value();
+  return slot_.value();
 }
 
 template <class Task, class R>
 R Outcome<Task, R>::take() {
   static_assert(std::is_move_constructible_v<R>, "taskmgr: take() moves the result, which cannot be moved: look at value()");
   static_cast<void>(value());
-  return std::move(slot_->value());
+  return std::move(slot_.value());
 }
 
 template <class Task, class R>

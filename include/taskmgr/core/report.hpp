@@ -167,7 +167,7 @@ class TaskMap : detail::StoreView<Task, R> {
   using Show = detail::ShowEntry<Task, R, Value, state>;
   [[nodiscard]] Show show() const noexcept { return {this->store_}; }
   [[nodiscard]] std::size_t position(const Task& task) const {
-    const std::size_t slot = this->store_->find(task, Show::state);
+    const std::size_t slot = this->store_->find(task, Show::state, counted_);
     return slot != detail::HashIndex::npos ? slot : this->store_->size();
   }
 
@@ -322,7 +322,7 @@ struct ReportAccess {
 
 template <class Task, class R, class Value, State state>
 Value& TaskMap<Task, R, Value, state>::at(const Task& task) const {
-  const std::size_t slot = this->store_->find(task, Show::state);
+  const std::size_t slot = this->store_->find(task, Show::state, counted_);
   if (slot == detail::HashIndex::npos) {
     throw std::out_of_range(Show::of_errors ? "taskmgr: error_map().at(): no such task failed"
                                             : "taskmgr: success_map().at(): no such task succeeded");

@@ -70,8 +70,7 @@ class Store {
 
   [[nodiscard]] const Task& task(std::size_t slot) const noexcept { return tasks_[slot]; }
   [[nodiscard]] Task& task(std::size_t slot) noexcept { return tasks_[slot]; }
-  [[nodiscard]] Slot<R>& slot(std::size_t slot) noexcept { return slots_[slot]; }
-  [[nodiscard]] const Slot<R>& slot(std::size_t slot) const noexcept { return slots_[slot]; }
+  [[nodiscard]] Slot<R> slot(std::size_t slot) const noexcept { return slots_[slot]; }
   [[nodiscard]] ErrorList& errors() noexcept { return errors_; }
   [[nodiscard]] const ErrorList& errors() const noexcept { return errors_; }
 
@@ -90,7 +89,7 @@ class Store {
   [[nodiscard]] std::uint64_t duplicate(std::size_t k) const noexcept { return duplicates_[k].number; }
 
   [[nodiscard]] Outcome<Task, R> outcome(std::size_t slot, std::shared_ptr<const void> owner = nullptr) {
-    Slot<R>& place = slots_[slot];
+    const Slot<R> place = slots_[slot];
     const TaskError* error = place.state() == State::failed ? &errors_[place.error()] : nullptr;
     return {tasks_[slot], place, error, duration(slot), std::move(owner)};
   }
@@ -118,8 +117,9 @@ class Store {
     return counted;
   }
 
-  /// The slot that the map of `state` shows for a key, or `npos`. O(1) expected; O(size) for tasks without a hash.
-  [[nodiscard]] std::size_t find(const Task& key, State state) const;
+  /// The slot that the map of `state` shows for a key, or `npos`; `counted` slots have that state. O(1) expected; O(size) for
+  /// tasks without a hash.
+  [[nodiscard]] std::size_t find(const Task& key, State state, std::size_t counted) const;
 
  private:
   // vector<bool> has no bools to refer to
@@ -166,10 +166,8 @@ class Store {
   const KeyIndex& index_of(State state) const;
 
   TaskList tasks_;
-  static constexpr std::size_t few = std::max<std::size_t>(64 / sizeof(Slot<R>), 1);
-  Slot<R> few_slots_[few];  // of a small run, without an allocation
-  Array<Slot<R>> more_slots_;
-  Slot<R>* slots_ = few_slots_;
+  static constexpr std::size_t few = std::max<std::size_t>(64 / (sizeof(Cell<R>) + sizeof(std::uint32_t)), 1);
+  Slots<R, few> slots_;
   Array<std::chrono::nanoseconds> durations_;
   ErrorList errors_;
   HashIndex index_;
@@ -293,10 +291,7 @@ std::exception_ptr Store<Task, R>::keep_distinct(std::size_t first, std::size_t 
 
 template <class Task, class R>
 void Store<Task, R>::make_slots(bool measured) {
-  if (size() > few) {
-    more_slots_ = Array<Slot<R>>(new (large) Slot<R>[size()]);
-    slots_ = more_slots_.get();
-  }
+  if (size() > few) slots_.make(size());
   if (measured) durations_ = Array<std::chrono::nanoseconds>(new (large) std::chrono::nanoseconds[size()]());
 }
 
@@ -350,12 +345,16 @@ auto Store<Task, R>::index_of(State state) const -> const KeyIndex& {
 }
 
 template <class Task, class R>
-std::size_t Store<Task, R>::find(const Task& key, State state) const {
+std::size_t Store<Task, R>::find(const Task& key, State state, std::size_t counted) const {
   if constexpr (Keyed<Task>) {
     const HashIndex& index = shared_ ? index_ : index_of(state).index;
     const IsAt is_key{tasks_, key};
-    const std::size_t slot = index.find(KeyHash<Task>{}(key), [&](std::size_t other) { return other < size() && is_key(other); });
-    return slot != npos && slots_[slot].state() == state ? slot : npos;
+    const std::size_t slot = index.find(KeyHash<Task>{}(key), [&](std::size_t other) {
+      // a task that threw while it moved to its place is known to the index alone
+      return (std::is_nothrow_move_assignable_v<Task> || other < size()) && is_key(other);
+    });
+    if (slot == npos || counted == size()) return slot;  // all have that state: that is one word less to wait for
+    return slots_[slot].state() == state ? slot : npos;
   } else {
     static_assert(Comparable<Task>, "taskmgr: the maps of a report find a task by ==, which this task type does not have");
     for (std::size_t slot = size(); slot-- > 0;) {

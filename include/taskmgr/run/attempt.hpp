@@ -46,7 +46,7 @@ class Attempts : public Crew {
 
   /// The first attempt at a task, where nobody is told and nothing is measured. It does not count a success: whoever
   /// calls it does that for many at once.
-  void succeed_plainly(std::size_t id, Slot<R>& slot, const Task& task, Seat& seat) {
+  void succeed_plainly(std::size_t id, Slot<R> slot, const Task& task, Seat& seat) {
     if constexpr (in_context) ContextAccess::task(seat.context, home().number(id), 1, &task);
     slot.succeed(1, [&]() -> R { return made(seat, task); });
   }
@@ -183,7 +183,7 @@ class Attempts : public Crew {
 
   Step run_once(std::size_t id, int attempt, Seat& seat) noexcept {
     const Task& task = home().task(id);
-    Slot<R>& slot = home().slot(id);
+    const Slot<R> slot = home().slot(id);
     const std::chrono::nanoseconds timeout = options().timeout;
     const bool timed = measures() || timeout.count() != 0;
     const Clock::time_point begin = timed ? Clock::now() : Clock::time_point{};

@@ -80,7 +80,7 @@ class Batch final : public RemoteAttempts<Batch<F, Task, R, Sink>, F, Task, R> {
   // --- Home
   static constexpr bool sends_tasks = false;  // a worker process has inherited them
   [[nodiscard]] const Task& task(std::size_t id) const noexcept { return std::as_const(store_).task(id); }
-  [[nodiscard]] Slot<R>& slot(std::size_t id) noexcept { return store_.slot(id); }
+  [[nodiscard]] Slot<R> slot(std::size_t id) const noexcept { return store_.slot(id); }
   [[nodiscard]] std::uint64_t number(std::size_t id) const noexcept { return store_.number(id); }
   const TaskError& fail(std::size_t id, const Failure& failure, int attempts) noexcept {
     const std::uint32_t error = store_.errors().add(failure.kind, failure.exception, attempts);

@@ -52,7 +52,7 @@ class AnyFlow {
 template <class Task, class R>
 struct Passage {
   std::optional<Task> task;
-  std::optional<Slot<R>> slot;
+  std::optional<Slots<R, 1>> slot;
   std::shared_ptr<const TaskError> error;
   std::chrono::nanoseconds duration{0};
   std::uint64_t number = 0;    // in the source
@@ -132,7 +132,7 @@ class Flow final : public AnyFlow<Task, R>, public RemoteAttempts<Flow<F, Task, 
   static constexpr bool sends_tasks = true;  // a worker process was forked before they were pulled
   [[nodiscard]] Passage<Task, R>& at(std::size_t id) const noexcept { return *passages_[id]; }
   [[nodiscard]] const Task& task(std::size_t id) const noexcept { return *at(id).task; }
-  [[nodiscard]] Slot<R>& slot(std::size_t id) noexcept { return *at(id).slot; }
+  [[nodiscard]] Slot<R> slot(std::size_t id) noexcept { return (*at(id).slot)[0]; }
   [[nodiscard]] std::uint64_t number(std::size_t id) const noexcept { return at(id).number; }
   const TaskError& fail(std::size_t id, const Failure& failure, int attempts) noexcept;
   void add_duration(std::size_t id, std::chrono::nanoseconds d) noexcept { at(id).duration += d; }
@@ -228,7 +228,7 @@ Outcome<Task, R>* Flow<F, Task, R, Tasks>::next() {
     if (const std::size_t id = next_done(); id != npos) {
       Passage<Task, R>& done = at(id);
       current_id_ = id;
-      current_.emplace(*done.task, *done.slot, done.error.get(), done.duration, passages_[id]);
+      current_.emplace(*done.task, (*done.slot)[0], done.error.get(), done.duration, passages_[id]);
       return &*current_;
     }
     if (pulled_ == handed_out_) {
@@ -539,7 +539,7 @@ const TaskError& Flow<F, Task, R, Tasks>::fail(std::size_t id, const Failure& fa
   } catch (...) {
     passage.error = unrecorded_error();
   }
-  passage.slot->fail(attempts, 0);
+  (*passage.slot)[0].fail(attempts, 0);
   return *passage.error;
 }
 
