@@ -29,8 +29,9 @@ enum class Role { ours, peer, plain };
 struct Contender {
   Role role;
   std::string name;
-  /// Does the whole job once and returns the seconds that count. Throws if an answer is wrong.
+  /// Does the job once and returns the seconds that count. Throws if an answer is wrong. Empty: a peer that is not here.
   std::function<double()> run;
+  double part = 1;  ///< of the job that a run does; its time is scaled up to the whole
   std::vector<double> samples{};
 };
 
@@ -44,6 +45,7 @@ struct Row {
   std::string limit{};        ///< empty: a statement, not a demand
   double value = 0;           ///< the number behind `measured`
   std::optional<bool> ok{};   ///< where there is a limit
+  bool absent = false;        ///< the peer is not here
 };
 
 /// A job, its contenders, and what is asked of their times. A time is a median, per task; of the peers, the fastest
@@ -58,7 +60,10 @@ struct Comparison {
   std::vector<Criterion> criteria{};
 
   [[nodiscard]] const Contender* fastest(Role role) const;
-  [[nodiscard]] double time(Role role) const { return median(fastest(role)->samples) / tasks; }
+  /// Null if it was not measured.
+  [[nodiscard]] const Contender* named(std::string_view name) const;
+  [[nodiscard]] double time(const Contender& contender) const { return median(contender.samples) / tasks; }
+  [[nodiscard]] double time(Role role) const { return time(*fastest(role)); }
 };
 
 Comparison::Criterion at_most_times_peer(double limit);
@@ -70,6 +75,9 @@ Comparison::Criterion efficiency_stated(double threads);
 Comparison::Criterion efficiency_below_peer_at_most(double limit, double threads);
 Comparison::Criterion seconds_over_plain_at_most(double limit);
 Comparison::Criterion seconds_at_most(double limit);
+/// Tasks a second, as a multiple of those of the peer of that name. If that is not here, there is no verdict.
+Comparison::Criterion rate_at_least(double limit, std::string peer);
+Comparison::Criterion rate_stated(std::string peer);
 /// No demand: the ratio is shown.
 Comparison::Criterion stated();
 
@@ -126,6 +134,13 @@ inline const Contender* Comparison::fastest(Role role) const {
     if (best == nullptr || median(contender.samples) < median(best->samples)) best = &contender;
   }
   return best;
+}
+
+inline const Contender* Comparison::named(std::string_view name) const {
+  for (const Contender& contender : contenders) {
+    if (contender.name == name && !contender.samples.empty()) return &contender;
+  }
+  return nullptr;
 }
 
 inline void judge(Row& row, double value, bool ok, std::string measured, std::string limit) {
@@ -187,6 +202,28 @@ inline Comparison::Criterion seconds_at_most(double limit) {
   };
 }
 
+/// Whether it is here.
+inline bool show_rate(const Comparison& of, Row& row, const std::string& name) {
+  const Contender* const peer = of.named(name);
+  row.absent = peer == nullptr;
+  row.peer = row.absent ? fmt::format("({})", name) : fmt::format("{} ({})", time_text(of.time(*peer)), name);
+  if (row.absent) return false;
+  row.value = of.time(*peer) / of.time(Role::ours);
+  row.measured = fmt::format("{:.2f} x the rate", row.value);
+  return true;
+}
+
+inline Comparison::Criterion rate_at_least(double limit, std::string peer) {
+  return [limit, peer = std::move(peer)](const Comparison& of, Row& row) {
+    row.limit = fmt::format(">= {:.2f}", limit);
+    if (show_rate(of, row, peer)) row.ok = row.value >= limit;
+  };
+}
+
+inline Comparison::Criterion rate_stated(std::string peer) {
+  return [peer = std::move(peer)](const Comparison& of, Row& row) { show_rate(of, row, peer); };
+}
+
 inline Comparison::Criterion stated() {
   return [](const Comparison& of, Row& row) {
     const Role other = of.fastest(Role::peer) != nullptr ? Role::peer : Role::plain;
@@ -221,10 +258,11 @@ inline void Suite::enrol(Comparison& comparison) const {
   const std::size_t rounds = quick_ ? 3 : comparison.rounds;
   for (std::size_t round = 0; round <= rounds; ++round) {
     for (Contender& contender : comparison.contenders) {
+      if (!contender.run) continue;
       const auto turn = [&contender, round](benchmark::State& state) {
         for (auto _ : state) {
           settle();
-          const double seconds = contender.run();
+          const double seconds = contender.run() / contender.part;
           state.SetIterationTime(seconds);
           if (round != 0) contender.samples.push_back(seconds);
         }
@@ -281,7 +319,7 @@ inline int Suite::run() {
 
 inline void Suite::print(const Row& row, const Comparison* of) {
   fmt::print(row_format, row.job, row.ours, row.peer, row.plain, row.measured, row.limit,
-             !row.ok ? "stated" : *row.ok ? "ok" : "missed");
+             row.absent ? "absent" : !row.ok ? "stated" : *row.ok ? "ok" : "missed");
   std::fflush(stdout);
   json_rows_ += json(row, of) + '\n';
 }
@@ -290,6 +328,7 @@ inline std::string Suite::json(const Row& row, const Comparison* of) const {
   std::string contenders;
   if (of != nullptr) {
     for (const Contender& contender : of->contenders) {
+      if (contender.samples.empty()) continue;
       const auto [least, most] = std::minmax_element(contender.samples.begin(), contender.samples.end());
       contenders += fmt::format(
           R"({}{{"name": "{}", "role": "{}", "median_s": {:.6g}, "min_s": {:.6g}, "max_s": {:.6g}, "runs": {}}})",
