@@ -144,7 +144,9 @@ class TaskMap : detail::StoreView<Task, R> {
   using const_iterator = iterator;
 
   TaskMap(std::shared_ptr<detail::Store<Task, R>> owner, detail::Store<Task, R>* store, std::size_t counted) noexcept
-      : detail::StoreView<Task, R>(std::move(owner), store), counted_(counted) {}
+      : detail::StoreView<Task, R>(std::move(owner), store),
+        counted_(counted),
+        shows_all_(detail::Keyed<Task> && store->shared() && counted == store->size()) {}
 
   /// Throws `std::out_of_range` where there is no such key. O(1) expected; O(size) for tasks without a hash.
   [[nodiscard]] Value& at(const Task& task) const;
@@ -167,11 +169,18 @@ class TaskMap : detail::StoreView<Task, R> {
   using Show = detail::ShowEntry<Task, R, Value, state>;
   [[nodiscard]] Show show() const noexcept { return {this->store_}; }
   [[nodiscard]] std::size_t position(const Task& task) const {
-    const std::size_t slot = this->store_->find(task, Show::state, counted_);
+    const std::size_t slot = slot_of(task);
     return slot != detail::HashIndex::npos ? slot : this->store_->size();
+  }
+  [[nodiscard]] std::size_t slot_of(const Task& task) const {
+    if constexpr (detail::Keyed<Task>) {
+      if (shows_all_) return this->store_->find(task);
+    }
+    return this->store_->find(task, Show::state);
   }
 
   std::size_t counted_;
+  bool shows_all_;  // whatever is found: no state has to be looked at, which would be one more wait for memory
 };
 
 /// The tasks of a report that ended in one state, in source order: a range to start again.
@@ -322,7 +331,7 @@ struct ReportAccess {
 
 template <class Task, class R, class Value, State state>
 Value& TaskMap<Task, R, Value, state>::at(const Task& task) const {
-  const std::size_t slot = this->store_->find(task, Show::state, counted_);
+  const std::size_t slot = slot_of(task);
   if (slot == detail::HashIndex::npos) {
     throw std::out_of_range(Show::of_errors ? "taskmgr: error_map().at(): no such task failed"
                                             : "taskmgr: success_map().at(): no such task succeeded");

@@ -117,9 +117,15 @@ class Store {
     return counted;
   }
 
-  /// The slot that the map of `state` shows for a key, or `npos`; `counted` slots have that state. O(1) expected; O(size) for
-  /// tasks without a hash.
-  [[nodiscard]] std::size_t find(const Task& key, State state, std::size_t counted) const;
+  /// The slot of a key, or `npos`, if duplicates are shared. O(1) expected.
+  [[nodiscard]] std::size_t find(const Task& key) const {
+    return index_.find(KeyHash<Task>{}(key), [&](std::size_t slot) {
+      // a task that threw while it moved to its place is known to the index alone
+      return (std::is_nothrow_move_assignable_v<Task> || slot < size()) && IsAt{tasks_, key}(slot);
+    });
+  }
+  /// The slot that the map of `state` shows for a key, or `npos`. O(1) expected; O(size) for tasks without a hash.
+  [[nodiscard]] std::size_t find(const Task& key, State state) const;
 
  private:
   // vector<bool> has no bools to refer to
@@ -345,16 +351,10 @@ auto Store<Task, R>::index_of(State state) const -> const KeyIndex& {
 }
 
 template <class Task, class R>
-std::size_t Store<Task, R>::find(const Task& key, State state, std::size_t counted) const {
+std::size_t Store<Task, R>::find(const Task& key, State state) const {
   if constexpr (Keyed<Task>) {
-    const HashIndex& index = shared_ ? index_ : index_of(state).index;
-    const IsAt is_key{tasks_, key};
-    const std::size_t slot = index.find(KeyHash<Task>{}(key), [&](std::size_t other) {
-      // a task that threw while it moved to its place is known to the index alone
-      return (std::is_nothrow_move_assignable_v<Task> || other < size()) && is_key(other);
-    });
-    if (slot == npos || counted == size()) return slot;  // all have that state: that is one word less to wait for
-    return slots_[slot].state() == state ? slot : npos;
+    const std::size_t slot = shared_ ? find(key) : index_of(state).index.find(KeyHash<Task>{}(key), IsAt{tasks_, key});
+    return slot != npos && slots_[slot].state() == state ? slot : npos;
   } else {
     static_assert(Comparable<Task>, "taskmgr: the maps of a report find a task by ==, which this task type does not have");
     for (std::size_t slot = size(); slot-- > 0;) {
