@@ -81,6 +81,8 @@ struct Hand {
   void condemn(std::exception_ptr why, List<Errand>& back) noexcept;
   /// It is dead.
   void end() noexcept;
+  /// It was killed because it had orders and was at no errand.
+  [[nodiscard]] bool was_quiet() const noexcept { return state == State::condemned && overdue == 0 && complaint == nullptr; }
   /// Ends what has had its time. When to look again.
   [[nodiscard]] Clock::time_point look_at_deadline(Clock::time_point now, const Options& options, List<Errand>& back) noexcept;
 

@@ -226,8 +226,9 @@ inline void Fleet::bury(Hand& hand) noexcept {
     for (std::size_t k = order.answered; k < order.sent; ++k) {
       Errand& errand = order.errands[k];
       const std::uint64_t place = order.first + k + 1;
-      // If one had its time and another had begun by then, that one was killed for nothing.
-      bool ran = hand.overdue != 0 ? place == hand.overdue : place == running;
+      // If one had its time and another had begun by then, that one was killed for nothing; so was one that began when its
+      // worker was about to be killed because it was at none.
+      bool ran = hand.overdue != 0 ? place == hand.overdue : place == running && !hand.was_quiet();
       // What it had taken and was not at is done anew. If that happens again and again, it is no accident.
       if (!ran && running == 0 && hand.overdue == 0) {
         if (hand.complaint != nullptr) ran = !blamed;
