@@ -28,12 +28,12 @@ using namespace std::chrono_literals;
 
 namespace {
 
-/// The worker takes a task, and is stopped before it says that it begins it. Much later it is killed for being at none; and is
-/// let go on at just that moment.
+/// A worker is stopped while it is at no task. Much later it is killed for that; in the first of the tests it is let go on at
+/// just that moment.
 struct Scene {
   std::atomic<pid_t> stopped{0};  // the worker
   std::atomic<bool> resumed{false};
-  std::atomic<bool> begun{false};  // the task, by that worker
+  std::atomic<bool> begun{false};  // a task, by that worker, after that
 };
 Scene& scene() {
   static const support::Shared<Scene> shared;
@@ -96,6 +96,22 @@ TEST_CASE("a task that is begun while its worker is killed for having begun none
     for (const auto& [task, value] : report.success_map()) CHECK(value == task);
   }
   CHECK(scene().begun);
+}
+
+TEST_CASE("a worker that is stopped before its first task is replaced, also where the host does something at its start") {
+  const support::NothingLeft nothing_left;
+  scene().stopped = 0;
+  scene().resumed = true;  // it is not
+  const support::Manager manager{[](taskmgr::Context&, int task) { return task; },
+                                 {.mode = taskmgr::Mode::process, .workers = 1, .timeout = 100ms, .on_worker_start = [](std::size_t) {
+                                    if (scene().stopped == 0) readings = 1;
+                                  }}};
+  ::alarm(60);  // whoever hangs dies
+  const auto report = manager.start(support::numbers(8));
+  ::alarm(0);
+  CHECK(scene().stopped != 0);
+  CHECK(report.ok());
+  CHECK(report.retries == 0);
 }
 
 #endif

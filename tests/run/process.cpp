@@ -144,6 +144,24 @@ TEST_CASE("a hang is killed in time, also one that ignores SIGTERM, and what it 
   CHECK(support::gone_within(child, 5s));
 }
 
+TEST_CASE("a hang in a worker's first task is killed in time, however long the worker took to get ready") {
+  const support::NothingLeft nothing_left;
+  const Manager manager{[](Context&, int x) {
+                          while (x == 0) pause();
+                          return x;
+                        },
+                        {.mode = Mode::process, .workers = 1, .timeout = 100ms, .on_worker_start = [](std::size_t) {
+                           std::this_thread::sleep_for(150ms);
+                         }}};
+  const auto begin = std::chrono::steady_clock::now();
+  const auto report = manager.start(numbers(4));
+  const auto took = std::chrono::steady_clock::now() - begin;
+  CHECK(report.succeeded == 3);
+  CHECK(report.error_map().at(0).kind() == TaskError::Kind::timeout);
+  CHECK(took >= 400ms);
+  CHECK(took < 600ms + support::slack);
+}
+
 TEST_CASE("a stopped worker is killed at its deadline") {
   const support::NothingLeft nothing_left;
   const Manager manager{[](Context& context, int x) {

@@ -111,12 +111,14 @@ struct alignas(64) WorkerPage {
   std::atomic<std::uint64_t> begun{0};    // errands since the worker's birth
   std::atomic<std::int64_t> since{0};     // when `running` began, ns of the steady clock; only with a timeout
   std::atomic<std::uint32_t> stop{0};     // set by the run: tasks are to end; a futex
+  std::atomic<bool> ready{false};         // what the host asks of a worker at its start is done
   Share lanes[detail::lanes];             // what is left of each order: put and taken back by the run, taken by the worker
 
   /// For the next process; nobody else looks.
   void forget() noexcept {
     running.store(0, std::memory_order_relaxed);
     begun.store(0, std::memory_order_relaxed);
+    ready.store(false, std::memory_order_relaxed);
   }
 };
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free && std::atomic<std::int64_t>::is_always_lock_free);

@@ -76,6 +76,7 @@ inline void WorkerProcess::live() noexcept {
   if (stops) ContextAccess::stop_flag(seat_.context, &page_.stop);
   try {
     if (!get_ready()) return;
+    page_.ready.store(true, std::memory_order_relaxed);
     OrderHead order;
     while (read_all(&order, sizeof order)) {
       order_.clear();
