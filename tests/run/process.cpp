@@ -224,6 +224,28 @@ struct taskmgr::Codec<Picky> {
   }
 };
 
+TEST_CASE("results that share a frame, and those between which something else is said or thrown, go to their tasks") {
+  const support::NothingLeft nothing_left;
+  struct Pair {
+    std::int64_t here;
+    std::int64_t there;
+  };
+  const int count = support::times(20'000);
+  const TaskManager pairs{[](Context& context, int x) {
+                            if (x % 1000 == 3) context.log(taskmgr::Level::info, "three");
+                            if (x % 1000 == 7 && context.attempt() == 1) throw std::runtime_error("seven");
+                            if (x % 5000 == 9 && context.attempt() == 1) _exit(1);
+                            return Pair{x, -x};
+                          },
+                          {.mode = Mode::process, .workers = 2, .retry = {.max_retries = 1, .base_delay = 0ns}}};
+  const auto report = pairs.start(numbers(count));
+  CHECK(report.ok());
+  CHECK(report.retries == static_cast<std::size_t>((count + 992) / 1000 + (count + 4990) / 5000));
+  for (const auto& [task, pair] : report.success_map()) REQUIRE((pair.here == task && pair.there == -task));
+  const TaskManager nothing{[](int) {}, {.mode = Mode::process, .workers = 2}};
+  CHECK(nothing.start(numbers(count)).succeeded == static_cast<std::size_t>(count));
+}
+
 TEST_CASE("a type without a codec is refused before anything starts") {
   int ran = 0;
   TaskManager manager{[&ran](int x) {
@@ -647,6 +669,27 @@ TEST_CASE("a cancelled run ends when its attempts do, and a task can ask whether
   CHECK(report.cancelled == 399);
   CHECK(report[0].attempts() == 1);
   CHECK(report[1].value() == 1);
+}
+
+TEST_CASE("a cancelled run begins nothing more, not even of what a worker takes at once while tasks are tiny") {
+  const support::NothingLeft nothing_left;
+  constexpr int tiny = 20'000;
+  Shared<std::atomic<int>> begun;
+  const Manager manager{[&](Context& context, int x) {
+                          if (x < tiny) return x;
+                          ++begun.get();
+                          while (!context.stop_requested()) std::this_thread::sleep_for(1ms);
+                          return x;
+                        },
+                        {.mode = Mode::process, .workers = 2}};
+  auto run = manager.launch(numbers(tiny + 4000));
+  while (begun.get() < 2) std::this_thread::sleep_for(1ms);
+  run.cancel();
+  const auto report = run.wait();
+  CHECK(support::adds_up(report));
+  CHECK(begun.get() == 2);
+  CHECK(report.failed == 0);
+  for (const auto& [task, value] : report.success_map()) REQUIRE(value == task);
 }
 
 TEST_CASE("runs and streams may be abandoned in the middle") {

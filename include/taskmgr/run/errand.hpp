@@ -56,6 +56,7 @@ struct ErrandHead {
 enum class FrameKind : std::uint32_t {
   started,         ///< of the next errand; sent if somebody wants to be told
   value,           ///< the errand's result
+  values,          ///< the results of the next errands
   retry,           ///< why it has none, and that it may be tried again
   no_retry,        ///< why it has none, and that it may not
   said,            ///< a line for the log
@@ -72,7 +73,37 @@ struct FrameHead {
   FrameKind kind;
   std::uint64_t bytes = 0;
   std::int64_t took = 0;  // ns
-  std::uint64_t level = 0;  // of a line for the log
+  std::uint64_t number = 0;  // of values: how many; of a line for the log: its level
+};
+
+/// The frames that a worker has not written yet.
+class Answers : public ByteBuffer {
+ public:
+  /// One more result, in the same frame as those before it if nothing else came since.
+  void add_value(const void* data, std::size_t size) {
+    if (end_ != this->size() || end_ == 0) {
+      at_ = this->size();
+      values_ = 0;
+      const FrameHead head{.kind = FrameKind::values};
+      append(&head, sizeof head);
+    }
+    append(data, size);
+    end_ = this->size();
+    ++values_;
+    const std::uint64_t bytes = end_ - at_ - sizeof(FrameHead);
+    std::memcpy(this->data() + at_ + offsetof(FrameHead, bytes), &bytes, sizeof bytes);
+    std::memcpy(this->data() + at_ + offsetof(FrameHead, number), &values_, sizeof values_);
+  }
+  void clear() noexcept {
+    ByteBuffer::clear();
+    end_ = 0;
+  }
+
+ private:
+  // of the last frame of values
+  std::size_t at_ = 0;
+  std::size_t end_ = 0;  // 0: there is none
+  std::uint64_t values_ = 0;
 };
 
 /// A frame that is being written at the end of a buffer; unless it is finished, nothing of it stays there.
@@ -90,7 +121,7 @@ class Frame {
   void finish(std::chrono::nanoseconds took = {}, Level level = Level::debug) noexcept {
     head_.bytes = buffer_.size() - at_ - sizeof head_;
     head_.took = took.count();
-    head_.level = static_cast<std::uint64_t>(level);
+    head_.number = static_cast<std::uint64_t>(level);
     std::memcpy(buffer_.data() + at_, &head_, sizeof head_);
     finished_ = true;
   }
@@ -108,15 +139,16 @@ inline constexpr std::size_t lanes = 2;
 /// What a worker and the run see at the same time. Nothing in it is a lock: each may die at any moment.
 struct alignas(64) WorkerPage {
   std::atomic<std::uint64_t> running{0};  // the errand that runs, by its place from 1; 0: none
-  std::atomic<std::uint64_t> begun{0};    // errands since the worker's birth
+  std::atomic<bool> begun{false};         // an errand since the worker's birth
   std::atomic<std::int64_t> since{0};     // when `running` began, ns of the steady clock; only with a timeout
   std::atomic<std::uint32_t> stop{0};     // set by the run: tasks are to end; a futex
+  std::atomic<bool> closed{false};        // set by the run: no errand is to be begun
   Share lanes[detail::lanes];             // what is left of each order: put and taken back by the run, taken by the worker
 
   /// For the next process; nobody else looks.
   void forget() noexcept {
     running.store(0, std::memory_order_relaxed);
-    begun.store(0, std::memory_order_relaxed);
+    begun.store(false, std::memory_order_relaxed);
   }
 };
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free && std::atomic<std::int64_t>::is_always_lock_free);
@@ -158,6 +190,9 @@ class Remote {
   /// What the worker answered: a value, or why there is none. Says whether the task has its outcome now.
   [[nodiscard]] virtual bool answered(const Errand& errand, FrameKind kind, std::chrono::nanoseconds took, Reader& reader,
                                       Seat& seat) noexcept = 0;
+  /// The worker answered so many errands with values, and these tasks have their outcomes now; those that were not announced
+  /// are counted as begun. Throws `CodecError`, and has then done nothing.
+  virtual void answered_all(std::span<const Errand> errands, Reader& reader, Seat& seat) = 0;
   /// There will be no answer. Says whether the task has its outcome now.
   [[nodiscard]] virtual bool lost(const Errand& errand, TaskError::Kind kind, std::exception_ptr why,
                                   std::chrono::nanoseconds took, Seat& seat) noexcept = 0;
@@ -175,7 +210,7 @@ class Remote {
   // --- there: in a worker
 
   /// Makes an attempt and appends a frame with its result, or with what it threw. Throws `std::bad_alloc`.
-  virtual void perform(std::size_t id, int attempt, Reader& task, ByteBuffer& answers, Seat& seat) = 0;
+  virtual void perform(std::size_t id, int attempt, Reader& task, Answers& answers, Seat& seat) = 0;
 
  protected:
   ~Remote() = default;

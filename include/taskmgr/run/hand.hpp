@@ -178,7 +178,7 @@ inline Clock::time_point Hand::look_at_deadline(Clock::time_point now, const Opt
 /// A worker that has orders and is at no errand for longer than an errand may take is stopped, or waits for a lock that was
 /// held when it was forked: it is replaced, and nobody loses an attempt. What the host does at a worker's start may last.
 inline Clock::time_point Hand::look_at_quiet(Clock::time_point now, const Options& options, List<Errand>& back) noexcept {
-  if (open == 0 || (options.on_worker_start && page->begun.load(std::memory_order_relaxed) == 0)) return never;
+  if (open == 0 || (options.on_worker_start && !page->begun.load(std::memory_order_relaxed))) return never;
   if (quiet_since == never) quiet_since = now;
   const Clock::time_point deadline = later(later(quiet_since, options.timeout), grace);
   if (now < deadline) return std::min(deadline, later(now, options.timeout));

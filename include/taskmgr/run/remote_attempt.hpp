@@ -9,10 +9,13 @@
 #include <cstdint>
 #include <cstring>
 #include <exception>
+#include <memory>
 #include <optional>
+#include <span>
 #include <string_view>
 #include <type_traits>
 #include <utility>
+#include <variant>
 
 #include "attempt.hpp"
 #include "codec.hpp"
@@ -40,15 +43,20 @@ class RemoteAttempts : public Attempts<Home, F, Task, R>, public Remote {
   void announce(const Errand& errand, Seat& seat) noexcept override;
   [[nodiscard]] bool answered(const Errand& errand, FrameKind kind, std::chrono::nanoseconds took, Reader& reader,
                               Seat& seat) noexcept override;
+  void answered_all(std::span<const Errand> errands, Reader& reader, Seat& seat) override;
   [[nodiscard]] bool lost(const Errand& errand, TaskError::Kind kind, std::exception_ptr why, std::chrono::nanoseconds took,
                           Seat& seat) noexcept override;
   void said(const Errand& errand, const FrameHead& head, Reader& reader, Seat& seat) override;
   void given_up(const Errand& errand, const std::exception_ptr& why, Seat& seat) noexcept override;
   void cancelled(const Errand& errand, Seat& seat) noexcept override { this->cancel_task(errand.id, errand.attempt - 1, seat); }
-  void perform(std::size_t id, int attempt, Reader& sent, ByteBuffer& answers, Seat& seat) override;
+  void perform(std::size_t id, int attempt, Reader& sent, Answers& answers, Seat& seat) override;
 
  private:
-  void perform_on(const Task& task, std::uint64_t number, int attempt, ByteBuffer& answers, Seat& seat);
+  static constexpr std::size_t packed_size = flat<R>() ? sizeof(R) : 0;
+  /// Many results share a frame: each takes as many bytes as the others, and few.
+  static constexpr bool packs = (flat<R>() && sizeof(R) <= 256) || std::is_same_v<R, std::monostate>;
+
+  void perform_on(const Task& task, std::uint64_t number, int attempt, Answers& answers, Seat& seat);
   void answer_failure(Failure& failure, int attempt, std::chrono::nanoseconds took, ByteBuffer& answers);
 };
 
@@ -104,6 +112,22 @@ bool RemoteAttempts<Home, F, Task, R>::answered(const Errand& errand, FrameKind 
 }
 
 template <class Home, class F, class Task, class R>
+void RemoteAttempts<Home, F, Task, R>::answered_all([[maybe_unused]] std::span<const Errand> errands, [[maybe_unused]] Reader& reader,
+                                                    [[maybe_unused]] Seat& seat) {
+  if (!packs || this->careful() || reader.remaining() != errands.size() * packed_size) {
+    throw CodecError("a worker process has sent results of another size: its memory is damaged");
+  }
+  if constexpr (packs) {
+    for (const Errand& errand : errands) {
+      if (!errand.announced) this->began(seat, 0, errand.attempt, nullptr, {});  // nobody is told: it is counted
+      this->home().slot(errand.id).succeed(errand.attempt, [&reader] { return Codec<R>::decode(reader); });
+      this->home().finished(errand.id, seat);
+    }
+    seat.succeeded.add(errands.size());
+  }
+}
+
+template <class Home, class F, class Task, class R>
 bool RemoteAttempts<Home, F, Task, R>::lost(const Errand& errand, TaskError::Kind kind, std::exception_ptr why,
                                             std::chrono::nanoseconds took, Seat& seat) noexcept {
   Failure failure = kind == TaskError::Kind::timeout ? this->timed_out(this->options().timeout) : Failure{kind, std::move(why)};
@@ -121,8 +145,8 @@ void RemoteAttempts<Home, F, Task, R>::said(const Errand& errand, const FrameHea
     this->heard_progress(seat.context, parts[0], parts[1]);
   } else {
     const auto text = reader.take(reader.remaining());
-    if (head.level > static_cast<std::uint64_t>(Level::error)) throw CodecError("a line for the log has no level");
-    this->heard_log(seat.context, static_cast<Level>(head.level), {reinterpret_cast<const char*>(text.data()), text.size()});
+    if (head.number > static_cast<std::uint64_t>(Level::error)) throw CodecError("a line for the log has no level");
+    this->heard_log(seat.context, static_cast<Level>(head.number), {reinterpret_cast<const char*>(text.data()), text.size()});
   }
 }
 
@@ -137,7 +161,7 @@ void RemoteAttempts<Home, F, Task, R>::given_up(const Errand& errand, const std:
 
 template <class Home, class F, class Task, class R>
 void RemoteAttempts<Home, F, Task, R>::perform([[maybe_unused]] std::size_t id, int attempt, [[maybe_unused]] Reader& sent,
-                                               ByteBuffer& answers, Seat& seat) {
+                                               Answers& answers, Seat& seat) {
   if constexpr (!Home::sends_tasks) {
     perform_on(std::as_const(this->home()).task(id), this->home().number(id), attempt, answers, seat);
   } else if constexpr (Encodable<Task>) {
@@ -156,7 +180,7 @@ void RemoteAttempts<Home, F, Task, R>::perform([[maybe_unused]] std::size_t id, 
 }
 
 template <class Home, class F, class Task, class R>
-void RemoteAttempts<Home, F, Task, R>::perform_on(const Task& task, std::uint64_t number, int attempt, ByteBuffer& answers,
+void RemoteAttempts<Home, F, Task, R>::perform_on(const Task& task, std::uint64_t number, int attempt, Answers& answers,
                                                   Seat& seat) {
   if constexpr (Encodable<R>) {
     const std::chrono::nanoseconds timeout = this->options().timeout;
@@ -168,6 +192,9 @@ void RemoteAttempts<Home, F, Task, R>::perform_on(const Task& task, std::uint64_
     Failure failure{TaskError::Kind::exception, nullptr};
     try {
       const R result = this->made(seat, task);
+      if constexpr (packs) {
+        if (!this->careful()) return answers.add_value(std::addressof(result), packed_size);
+      }
       const std::chrono::nanoseconds took = taken();
       Frame frame{answers, FrameKind::value};
       Writer writer{answers};

@@ -21,6 +21,7 @@
 #include "child.hpp"
 #include "errand.hpp"
 #include "job.hpp"
+#include "pace.hpp"
 #include "remote_error.hpp"
 
 namespace taskmgr::detail {
@@ -62,8 +63,9 @@ class WorkerProcess final : public Ear {
   const int orders_;
   const int frames_;
   ByteBuffer order_;
-  ByteBuffer answers_;
+  Answers answers_;
   std::int64_t tick_ = 0;
+  Pace pace_{0};
   std::stop_source stopper_;
   Thread watcher_;
 };
@@ -104,7 +106,7 @@ inline void WorkerProcess::begin(std::uint64_t place) noexcept {
     page_.since.store(Clock::now().time_since_epoch().count(), std::memory_order_relaxed);
   }
   page_.running.store(place + 1, std::memory_order_release);
-  page_.begun.store(page_.begun.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  page_.begun.store(true, std::memory_order_relaxed);
 }
 
 inline bool WorkerProcess::get_ready() noexcept {
@@ -124,13 +126,29 @@ inline bool WorkerProcess::get_ready() noexcept {
 
 inline void WorkerProcess::carry_out(const OrderHead& order) {
   const auto begun = Clock::now();
+  auto since = begun;
+  std::uint32_t measured = 0;  // errands before that
+  const auto measure = [&](std::uint32_t done) {
+    const auto now = Clock::now();
+    if (done != measured) pace_.measured(done - std::exchange(measured, done), now - since);
+    since = now;
+  };
+  Share& share = page_.lanes[order.lane];
+  Span taken;  // and not begun
   const bool tells = crew_.listens(EventKind::task_started);
   Reader reader{order_.bytes()};
   ErrandHead errand{0, 0, 0, 0};
-  for (std::uint32_t k = 0; k < order.count; ++k, ++errand.id, --errand.count) {
+  std::uint32_t k = 0;
+  for (; k < order.count; ++k, ++errand.id, --errand.count) {
     if (errand.count == 0) reader.read(&errand, sizeof errand);
     Reader task{reader.take(errand.bytes)};
-    if (page_.lanes[order.lane].take(1).empty()) break;  // the rest was taken back
+    if (taken.empty()) taken = share.take(options_.chunk == 0 ? pace_.stride() : 1);
+    if (taken.empty()) break;  // the rest was taken back
+    if (page_.closed.load(std::memory_order_relaxed)) {
+      share.put_back(taken);
+      break;
+    }
+    ++taken.first;
     begin(order.first + k);
     if (tells) {
       Frame{answers_, FrameKind::started}.finish();
@@ -138,10 +156,16 @@ inline void WorkerProcess::carry_out(const OrderHead& order) {
     }
     remote_.perform(errand.id, errand.attempt, task, answers_, seat_);
     page_.running.store(0, std::memory_order_release);
-    if (answers_.size() >= many_bytes || (options_.chunk != 0 && (k + 1) % options_.chunk == 0) || is_time()) flush();
+    const bool waited = is_time();
+    if (waited) {  // the errand may have been a long one: others may have those behind it
+      if (!taken.empty()) share.put_back(std::exchange(taken, {}));
+      measure(k + 1);
+    }
+    if (waited || answers_.size() >= many_bytes || (options_.chunk != 0 && (k + 1) % options_.chunk == 0)) flush();
   }
+  measure(k);
   flush_output();  // before the answers: after the last of them nobody may wait for us any more
-  Frame{answers_, FrameKind::order_done}.finish(Clock::now() - begun);
+  Frame{answers_, FrameKind::order_done}.finish(since - begun);
   flush();
 }
 
