@@ -9,7 +9,9 @@
 /// the run may take it back.
 
 #include <sys/mman.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
@@ -17,6 +19,7 @@
 #include <cstring>
 #include <exception>
 #include <span>
+#include <string>
 #include <utility>
 
 #include "../core/error.hpp"
@@ -57,6 +60,9 @@ enum class FrameKind : std::uint32_t {
   started,         ///< of the next errand; sent if somebody wants to be told
   value,           ///< the errand's result
   values,          ///< the results of the next errands
+  parts,           ///< how many elements the errand's result has; they follow
+  part,            ///< some of them
+  all_parts,       ///< these were all
   retry,           ///< why it has none, and that it may be tried again
   no_retry,        ///< why it has none, and that it may not
   said,            ///< a line for the log
@@ -74,36 +80,6 @@ struct FrameHead {
   std::uint64_t bytes = 0;
   std::int64_t took = 0;  // ns
   std::uint64_t number = 0;  // of values: how many; of a line for the log: its level
-};
-
-/// The frames that a worker has not written yet.
-class Answers : public ByteBuffer {
- public:
-  /// One more result, in the same frame as those before it if nothing else came since.
-  void add_value(const void* data, std::size_t size) {
-    if (end_ != this->size() || end_ == 0) {
-      at_ = this->size();
-      values_ = 0;
-      const FrameHead head{.kind = FrameKind::values};
-      append(&head, sizeof head);
-    }
-    append(data, size);
-    end_ = this->size();
-    ++values_;
-    const std::uint64_t bytes = end_ - at_ - sizeof(FrameHead);
-    std::memcpy(this->data() + at_ + offsetof(FrameHead, bytes), &bytes, sizeof bytes);
-    std::memcpy(this->data() + at_ + offsetof(FrameHead, number), &values_, sizeof values_);
-  }
-  void clear() noexcept {
-    ByteBuffer::clear();
-    end_ = 0;
-  }
-
- private:
-  // of the last frame of values
-  std::size_t at_ = 0;
-  std::size_t end_ = 0;  // 0: there is none
-  std::uint64_t values_ = 0;
 };
 
 /// A frame that is being written at the end of a buffer; unless it is finished, nothing of it stays there.
@@ -133,6 +109,11 @@ class Frame {
   bool finished_ = false;
 };
 
+/// Throws `CodecError`: what a worker has sent is not for its orders.
+[[noreturn]] inline void fail_answer(const char* what) {
+  throw CodecError(std::string("a worker process has ") + what + ": its memory is damaged");
+}
+
 /// Orders that a worker may have at a time: while it is at one, the next is there already.
 inline constexpr std::size_t lanes = 2;
 
@@ -152,6 +133,53 @@ struct alignas(64) WorkerPage {
   }
 };
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free && std::atomic<std::int64_t>::is_always_lock_free);
+
+/// The frames that a worker has not written yet.
+class Answers : public ByteBuffer {
+ public:
+  Answers(int frames, WorkerPage& page) : frames_(frames), page_(page) {}
+
+  /// One more result, in the same frame as those before it if nothing else came since.
+  void add_value(const void* data, std::size_t size) {
+    if (end_ != this->size() || end_ == 0) {
+      at_ = this->size();
+      values_ = 0;
+      const FrameHead head{.kind = FrameKind::values};
+      append(&head, sizeof head);
+    }
+    append(data, size);
+    end_ = this->size();
+    ++values_;
+    const std::uint64_t bytes = end_ - at_ - sizeof(FrameHead);
+    std::memcpy(this->data() + at_ + offsetof(FrameHead, bytes), &bytes, sizeof bytes);
+    std::memcpy(this->data() + at_ + offsetof(FrameHead, number), &values_, sizeof values_);
+  }
+
+  /// The elements of a large result, from where they lie. The errand has ended: however long the run takes to read them, it
+  /// is not to blame.
+  void write_parts(const void* data, std::size_t count, std::size_t size);
+
+  /// Writes all, and ends the process if nobody is there to read it.
+  void flush() noexcept {
+    write_now(data(), this->size());
+    clear();
+    end_ = 0;
+  }
+
+ private:
+  void write_now(const std::byte* at, std::size_t left) const noexcept;
+
+  const int frames_;
+  WorkerPage& page_;
+  // of the last frame of values
+  std::size_t at_ = 0;
+  std::size_t end_ = 0;  // 0: there is none
+  std::uint64_t values_ = 0;
+};
+
+/// Bytes: a result that is larger crosses in parts of about this size, each of which the run can copy to its place while the
+/// processor's cache still has it.
+inline constexpr std::size_t part_size = 1U << 18U;
 
 /// Pages in memory that is shared with children forked later.
 class WorkerPages {
@@ -190,13 +218,13 @@ class Remote {
   /// What the worker answered: a value, or why there is none. Says whether the task has its outcome now.
   [[nodiscard]] virtual bool answered(const Errand& errand, FrameKind kind, std::chrono::nanoseconds took, Reader& reader,
                                       Seat& seat) noexcept = 0;
-  /// The worker answered so many errands with values, and these tasks have their outcomes now; those that were not announced
+  /// The worker answered `count` errands with values, and these tasks have their outcomes now; those that were not announced
   /// are counted as begun. Throws `CodecError`, and has then done nothing.
-  virtual void answered_all(std::span<const Errand> errands, Reader& reader, Seat& seat) = 0;
+  virtual void answered_all(const Errand* errands, std::size_t count, Reader& reader, Seat& seat) = 0;
   /// There will be no answer. Says whether the task has its outcome now.
   [[nodiscard]] virtual bool lost(const Errand& errand, TaskError::Kind kind, std::exception_ptr why,
                                   std::chrono::nanoseconds took, Seat& seat) noexcept = 0;
-  /// What the task says meanwhile. Throws `CodecError`.
+  /// What the task says meanwhile, or a part of its result. Throws `CodecError`.
   virtual void said(const Errand& errand, const FrameHead& head, Reader& reader, Seat& seat) = 0;
   /// There is nobody to make the attempt, nor any other at this task.
   virtual void given_up(const Errand& errand, const std::exception_ptr& why, Seat& seat) noexcept = 0;
@@ -215,5 +243,34 @@ class Remote {
  protected:
   ~Remote() = default;
 };
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+inline void Answers::write_parts(const void* data, std::size_t count, std::size_t size) {
+  page_.running.store(0, std::memory_order_release);
+  {
+    Frame frame{*this, FrameKind::parts};
+    Writer{*this}.write_size(count);
+    frame.finish();
+  }
+  const std::byte* at = static_cast<const std::byte*>(data);
+  for (std::size_t left = count * size; left != 0;) {
+    const FrameHead head{.kind = FrameKind::part, .bytes = std::min(left, std::max(part_size / size, std::size_t{1}) * size)};
+    append(&head, sizeof head);
+    flush();
+    write_now(at, head.bytes);
+    at += head.bytes;
+    left -= head.bytes;
+  }
+}
+
+inline void Answers::write_now(const std::byte* at, std::size_t left) const noexcept {
+  while (left != 0) {
+    const ssize_t put = uninterrupted([&] { return ::write(frames_, at, left); });
+    if (put < 0) ::_exit(1);  // nobody is there to read it
+    at += put;
+    left -= static_cast<std::size_t>(put);
+  }
+}
 
 }  // namespace taskmgr::detail

@@ -482,28 +482,28 @@ inline void Fleet::hear(Hand& hand, const FrameHead& head, Reader& reader) {
     return;
   }
   Order& order = hand.order();
-  if (hand.open == 0) throw CodecError("a worker process has answered what it was not asked: its memory is damaged");
+  if (hand.open == 0) fail_answer("answered what it was not asked");
   if (head.kind == FrameKind::order_done) {
     if (order.answered != order.sent) hand.take_all_back(returned_);  // what it was kept from
-    if (order.answered != order.sent) throw CodecError("a worker process has left errands out: its memory is damaged");
+    if (order.answered != order.sent) fail_answer("left errands out");
     if (order.sent != 0) pace_.measured(order.sent, std::chrono::nanoseconds{head.took});
     hand.close_order();
     return;
   }
-  if (order.answered == order.sent) throw CodecError("a worker process has answered more than it was asked: its memory is damaged");
+  if (order.answered == order.sent) fail_answer("answered more than it was asked");
+  Errand& errand = order.errands[order.answered];
   if (head.kind == FrameKind::values) {
-    if (head.number > order.sent - order.answered) throw CodecError("a worker process has sent too many results: its memory is damaged");
-    const std::span<const Errand> errands{order.errands.begin() + order.answered, static_cast<std::size_t>(head.number)};
-    remote_.answered_all(errands, reader, *hand.seat);
-    order.answered += errands.size();
+    if (head.number > order.sent - order.answered) fail_answer("answered more than it was asked");
+    remote_.answered_all(&errand, static_cast<std::size_t>(head.number), reader, *hand.seat);
     hand.fruitless = fruitless_ = 0;
-    for (const Errand& errand : errands) settle(errand.id, *hand.seat);
+    for (std::uint64_t k = 0; k < head.number; ++k) settle(order.errands[order.answered++].id, *hand.seat);
     return;
   }
-  Errand& errand = order.errands[order.answered];
   announce(hand, errand);
   switch (head.kind) {
     case FrameKind::started: return;
+    case FrameKind::parts:
+    case FrameKind::part:
     case FrameKind::said:
     case FrameKind::progress: remote_.said(errand, head, reader, *hand.seat); return;
     default: break;
