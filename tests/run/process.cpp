@@ -242,6 +242,51 @@ struct taskmgr::Codec<Picky> {
   }
 };
 
+namespace {
+
+struct Triple {
+  std::int32_t one, two, three;
+  bool operator==(const Triple&) const = default;
+};
+
+std::vector<Triple> triples(int count) {
+  std::vector<Triple> all;
+  for (int k = 0; k < count; ++k) all.push_back({k, k + 1, k + 2});
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("large results come in parts, whole elements each") {
+  const support::NothingLeft nothing_left;
+  TaskManager manager{[](int count) { return triples(count); }, {.mode = Mode::process, .workers = 2, .timings = true}};
+  const auto report = manager.start({0, 21'845, 21'846, 100'000, 43'690, 7, 1'000'003});
+  CHECK(report.ok());
+  for (const auto& [count, all] : report.success_map()) CHECK((all == triples(count)));
+}
+
+TEST_CASE("results that share a frame, and those between which something else is said or thrown, go to their tasks") {
+  const support::NothingLeft nothing_left;
+  struct Pair {
+    std::int64_t here;
+    std::int64_t there;
+  };
+  const int count = support::times(20'000);
+  const TaskManager pairs{[](Context& context, int x) {
+                            if (x % 1000 == 3) context.log(taskmgr::Level::info, "three");
+                            if (x % 1000 == 7 && context.attempt() == 1) throw std::runtime_error("seven");
+                            if (x % 5000 == 9 && context.attempt() == 1) _exit(1);
+                            return Pair{x, -x};
+                          },
+                          {.mode = Mode::process, .workers = 2, .retry = {.max_retries = 1, .base_delay = 0ns}}};
+  const auto report = pairs.start(numbers(count));
+  CHECK(report.ok());
+  CHECK(report.retries == static_cast<std::size_t>((count + 992) / 1000 + (count + 4990) / 5000));
+  for (const auto& [task, pair] : report.success_map()) REQUIRE((pair.here == task && pair.there == -task));
+  const TaskManager nothing{[](int) {}, {.mode = Mode::process, .workers = 2}};
+  CHECK(nothing.start(numbers(count)).succeeded == static_cast<std::size_t>(count));
+}
+
 TEST_CASE("a type without a codec is refused before anything starts") {
   int ran = 0;
   TaskManager manager{[&ran](int x) {
@@ -330,6 +375,35 @@ TEST_CASE("a task that writes into the worker's pipe fails, and no answer goes t
     CHECK(report.failed == 1);
     CHECK(report.error_map().at(13).message().find("what no worker sends") != std::string::npos);
     for (const auto& [task, value] : report.success_map()) CHECK(value == task * 10);
+  }
+}
+
+TEST_CASE("parts of a result that are damaged fail its task, and no other, and take no memory that they do not fill") {
+  const support::NothingLeft nothing_left;
+  using taskmgr::detail::FrameHead, taskmgr::detail::FrameKind;
+  for (const std::size_t announced : {std::size_t{100}, std::size_t{1} << 60U}) {
+    CAPTURE(announced);
+    const TaskManager manager{[announced](Context&, int x) {
+                                if (x == 13) {
+                                  taskmgr::ByteBuffer bytes;
+                                  taskmgr::detail::Frame all{bytes, FrameKind::parts};
+                                  taskmgr::Writer{bytes}.write_size(announced);
+                                  all.finish();
+                                  taskmgr::detail::Frame some{bytes, FrameKind::part};
+                                  bytes.append(std::string(5000, 'p').data(), 5000);
+                                  some.finish();
+                                  taskmgr::detail::Frame{bytes, FrameKind::all_parts}.finish();
+                                  static_cast<void>(!write(frames_descriptor(), bytes.data(), bytes.size()));
+                                  std::this_thread::sleep_for(1h);  // until the run has seen it
+                                }
+                                return std::string(static_cast<std::size_t>(x) << 14U, 'x');
+                              },
+                              {.mode = Mode::process, .workers = 1, .timeout = announced == 100 ? 0s : 1s, .chunk = 1}};
+    const auto report = manager.start(numbers(40));
+    CHECK(report.failed == 1);
+    CHECK(report.error_map().at(13).message().find(announced == 100 ? "more than it has announced" : "not sent all that") !=
+          std::string::npos);
+    for (const auto& [task, text] : report.success_map()) CHECK(text == std::string(static_cast<std::size_t>(task) << 14U, 'x'));
   }
 }
 
@@ -667,6 +741,27 @@ TEST_CASE("a cancelled run ends when its attempts do, and a task can ask whether
   CHECK(report[1].value() == 1);
 }
 
+TEST_CASE("a cancelled run begins nothing more, not even of what a worker takes at once while tasks are tiny") {
+  const support::NothingLeft nothing_left;
+  constexpr int tiny = 20'000;
+  Shared<std::atomic<int>> begun;
+  const Manager manager{[&](Context& context, int x) {
+                          if (x < tiny) return x;
+                          ++begun.get();
+                          while (!context.stop_requested()) std::this_thread::sleep_for(1ms);
+                          return x;
+                        },
+                        {.mode = Mode::process, .workers = 2}};
+  auto run = manager.launch(numbers(tiny + 4000));
+  while (begun.get() < 2) std::this_thread::sleep_for(1ms);
+  run.cancel();
+  const auto report = run.wait();
+  CHECK(support::adds_up(report));
+  CHECK(begun.get() == 2);
+  CHECK(report.failed == 0);
+  for (const auto& [task, value] : report.success_map()) REQUIRE(value == task);
+}
+
 TEST_CASE("runs and streams may be abandoned in the middle") {
   const support::NothingLeft nothing_left;
   const Manager manager{[](Context& context, int x) {
@@ -803,6 +898,36 @@ TEST_CASE("workers may be killed at any moment: each task has exactly one outcom
   CHECK(report.succeeded == static_cast<std::size_t>(count));
   for (const auto& [task, value] : report.success_map()) REQUIRE(value == task + 1);
   CHECK(hit.get() > 0);
+}
+
+TEST_CASE("workers may be killed while a large result crosses: it is whole in the end") {
+  const support::NothingLeft nothing_left;
+  const int count = support::times(300);
+  Shared<std::array<std::atomic<pid_t>, 2>> workers;
+  const auto made = [](int x) { return std::string((1U << 20U) + static_cast<std::size_t>(x), static_cast<char>('a' + x % 26)); };
+  const TaskManager manager{[&](Context& context, int x) {
+                              workers.get()[context.worker()] = getpid();
+                              return made(x);
+                            },
+                            {.mode = Mode::process, .workers = 2, .retry = {.max_retries = 1000, .base_delay = 0ns}}};
+  std::atomic<bool> over{false};
+  std::atomic<bool> up{false};
+  int hit = 0;
+  std::thread killer{[&] {
+    up = true;
+    for (std::size_t k = 0; !over; ++k) {
+      std::this_thread::sleep_for(3ms);
+      const pid_t worker = workers.get()[k % 2].exchange(0);
+      if (worker > 0 && kill(worker, SIGKILL) == 0) ++hit;
+    }
+  }};
+  while (!up) std::this_thread::yield();
+  const auto report = manager.start(numbers(count));
+  over = true;
+  killer.join();
+  MESSAGE("killed: ", hit);
+  CHECK(report.succeeded == static_cast<std::size_t>(count));
+  for (const auto& [task, text] : report.success_map()) CHECK((text == made(task)));
 }
 
 TEST_CASE("workers may be stopped at any moment: a timeout replaces them") {

@@ -51,6 +51,21 @@ TEST_CASE("thieves take the rear half, rounded up") {
   CHECK(share.steal().empty());
 }
 
+TEST_CASE("its owner may put back what it has not begun, also when thieves have taken the rest") {
+  Share share;
+  share.put({10, 20});
+  CHECK(same(share.take(4), {10, 14}));
+  share.put_back({12, 14});
+  CHECK(same(share.take(1), {12, 13}));
+  CHECK(same(share.take(1), {13, 14}));
+  CHECK(same(share.steal(), {17, 20}));
+  CHECK(same(share.take(3), {14, 17}));
+  share.put_back({15, 17});
+  CHECK(same(share.steal(), {16, 17}));
+  CHECK(same(share.take(9), {15, 16}));
+  CHECK(share.empty());
+}
+
 TEST_CASE("a share holds the longest span at the highest position") {
   Share share;
   const Span all{Share::most_positions - Share::most, Share::most_positions};

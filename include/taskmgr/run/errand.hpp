@@ -9,7 +9,9 @@
 /// the run may take it back.
 
 #include <sys/mman.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
@@ -17,6 +19,7 @@
 #include <cstring>
 #include <exception>
 #include <span>
+#include <string>
 #include <utility>
 
 #include "../core/error.hpp"
@@ -56,6 +59,10 @@ struct ErrandHead {
 enum class FrameKind : std::uint32_t {
   started,         ///< of the next errand; sent if somebody wants to be told
   value,           ///< the errand's result
+  values,          ///< the results of the next errands
+  parts,           ///< how many elements the errand's result has; they follow
+  part,            ///< some of them
+  all_parts,       ///< these were all
   retry,           ///< why it has none, and that it may be tried again
   no_retry,        ///< why it has none, and that it may not
   said,            ///< a line for the log
@@ -72,7 +79,7 @@ struct FrameHead {
   FrameKind kind;
   std::uint64_t bytes = 0;
   std::int64_t took = 0;  // ns
-  std::uint64_t level = 0;  // of a line for the log
+  std::uint64_t number = 0;  // of values: how many; of a line for the log: its level
 };
 
 /// A frame that is being written at the end of a buffer; unless it is finished, nothing of it stays there.
@@ -90,7 +97,7 @@ class Frame {
   void finish(std::chrono::nanoseconds took = {}, Level level = Level::debug) noexcept {
     head_.bytes = buffer_.size() - at_ - sizeof head_;
     head_.took = took.count();
-    head_.level = static_cast<std::uint64_t>(level);
+    head_.number = static_cast<std::uint64_t>(level);
     std::memcpy(buffer_.data() + at_, &head_, sizeof head_);
     finished_ = true;
   }
@@ -102,26 +109,79 @@ class Frame {
   bool finished_ = false;
 };
 
+/// Throws `CodecError`: what a worker has sent is not for its orders.
+[[noreturn]] inline void fail_answer(const char* what) {
+  throw CodecError(std::string("a worker process has ") + what + ": its memory is damaged");
+}
+
 /// Orders that a worker may have at a time: while it is at one, the next is there already.
 inline constexpr std::size_t lanes = 2;
 
 /// What a worker and the run see at the same time. Nothing in it is a lock: each may die at any moment.
 struct alignas(64) WorkerPage {
   std::atomic<std::uint64_t> running{0};  // the errand that runs, by its place from 1; 0: none
-  std::atomic<std::uint64_t> begun{0};    // errands since the worker's birth
+  std::atomic<bool> begun{false};         // an errand since the worker's birth
   std::atomic<std::int64_t> since{0};     // when `running` began, ns of the steady clock; only with a timeout
   std::atomic<std::uint32_t> stop{0};     // set by the run: tasks are to end; a futex
   std::atomic<bool> ready{false};         // what the host asks of a worker at its start is done
+  std::atomic<bool> closed{false};        // set by the run: no errand is to be begun
   Share lanes[detail::lanes];             // what is left of each order: put and taken back by the run, taken by the worker
 
   /// For the next process; nobody else looks.
   void forget() noexcept {
     running.store(0, std::memory_order_relaxed);
-    begun.store(0, std::memory_order_relaxed);
+    begun.store(false, std::memory_order_relaxed);
     ready.store(false, std::memory_order_relaxed);
   }
 };
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free && std::atomic<std::int64_t>::is_always_lock_free);
+
+/// The frames that a worker has not written yet.
+class Answers : public ByteBuffer {
+ public:
+  Answers(int frames, WorkerPage& page) : frames_(frames), page_(page) {}
+
+  /// One more result, in the same frame as those before it if nothing else came since.
+  void add_value(const void* data, std::size_t size) {
+    if (end_ != this->size() || end_ == 0) {
+      at_ = this->size();
+      values_ = 0;
+      const FrameHead head{.kind = FrameKind::values};
+      append(&head, sizeof head);
+    }
+    append(data, size);
+    end_ = this->size();
+    ++values_;
+    const std::uint64_t bytes = end_ - at_ - sizeof(FrameHead);
+    std::memcpy(this->data() + at_ + offsetof(FrameHead, bytes), &bytes, sizeof bytes);
+    std::memcpy(this->data() + at_ + offsetof(FrameHead, number), &values_, sizeof values_);
+  }
+
+  /// The elements of a large result, from where they lie. The errand has ended: however long the run takes to read them, it
+  /// is not to blame.
+  void write_parts(const void* data, std::size_t count, std::size_t size);
+
+  /// Writes all, and ends the process if nobody is there to read it.
+  void flush() noexcept {
+    write_now(data(), this->size());
+    clear();
+    end_ = 0;
+  }
+
+ private:
+  void write_now(const std::byte* at, std::size_t left) const noexcept;
+
+  const int frames_;
+  WorkerPage& page_;
+  // of the last frame of values
+  std::size_t at_ = 0;
+  std::size_t end_ = 0;  // 0: there is none
+  std::uint64_t values_ = 0;
+};
+
+/// Bytes: a result that is larger crosses in parts of about this size, each of which the run can copy to its place while the
+/// processor's cache still has it.
+inline constexpr std::size_t part_size = 1U << 18U;
 
 /// Pages in memory that is shared with children forked later.
 class WorkerPages {
@@ -160,10 +220,13 @@ class Remote {
   /// What the worker answered: a value, or why there is none. Says whether the task has its outcome now.
   [[nodiscard]] virtual bool answered(const Errand& errand, FrameKind kind, std::chrono::nanoseconds took, Reader& reader,
                                       Seat& seat) noexcept = 0;
+  /// The worker answered `count` errands with values, and these tasks have their outcomes now; those that were not announced
+  /// are counted as begun. Throws `CodecError`, and has then done nothing.
+  virtual void answered_all(const Errand* errands, std::size_t count, Reader& reader, Seat& seat) = 0;
   /// There will be no answer. Says whether the task has its outcome now.
   [[nodiscard]] virtual bool lost(const Errand& errand, TaskError::Kind kind, std::exception_ptr why,
                                   std::chrono::nanoseconds took, Seat& seat) noexcept = 0;
-  /// What the task says meanwhile. Throws `CodecError`.
+  /// What the task says meanwhile, or a part of its result. Throws `CodecError`.
   virtual void said(const Errand& errand, const FrameHead& head, Reader& reader, Seat& seat) = 0;
   /// There is nobody to make the attempt, nor any other at this task.
   virtual void given_up(const Errand& errand, const std::exception_ptr& why, Seat& seat) noexcept = 0;
@@ -177,10 +240,39 @@ class Remote {
   // --- there: in a worker
 
   /// Makes an attempt and appends a frame with its result, or with what it threw. Throws `std::bad_alloc`.
-  virtual void perform(std::size_t id, int attempt, Reader& task, ByteBuffer& answers, Seat& seat) = 0;
+  virtual void perform(std::size_t id, int attempt, Reader& task, Answers& answers, Seat& seat) = 0;
 
  protected:
   ~Remote() = default;
 };
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+inline void Answers::write_parts(const void* data, std::size_t count, std::size_t size) {
+  page_.running.store(0, std::memory_order_release);
+  {
+    Frame frame{*this, FrameKind::parts};
+    Writer{*this}.write_size(count);
+    frame.finish();
+  }
+  const std::byte* at = static_cast<const std::byte*>(data);
+  for (std::size_t left = count * size; left != 0;) {
+    const FrameHead head{.kind = FrameKind::part, .bytes = std::min(left, std::max(part_size / size, std::size_t{1}) * size)};
+    append(&head, sizeof head);
+    flush();
+    write_now(at, head.bytes);
+    at += head.bytes;
+    left -= head.bytes;
+  }
+}
+
+inline void Answers::write_now(const std::byte* at, std::size_t left) const noexcept {
+  while (left != 0) {
+    const ssize_t put = uninterrupted([&] { return ::write(frames_, at, left); });
+    if (put < 0) ::_exit(1);  // nobody is there to read it
+    at += put;
+    left -= static_cast<std::size_t>(put);
+  }
+}
 
 }  // namespace taskmgr::detail

@@ -62,7 +62,7 @@ class Fleet {
 
  private:
   static constexpr std::chrono::milliseconds goal{1};  // of work in an order
-  static constexpr std::size_t most_errands = 4096;    // in an order
+  static constexpr std::size_t most_errands = 16384;   // in an order
   static constexpr std::size_t large = 1U << 20U;      // bytes, of a task that has an order of its own
   static constexpr int most_fruitless = 50;      // workers that died in a row before they began a task
   static constexpr std::uint8_t most_lost = 20;  // workers that died after they had taken a task, until it is to blame
@@ -218,7 +218,7 @@ inline void Fleet::bury(Hand& hand) noexcept {
   if (hand.overdue != 0) hand.child.kill_group(SIGKILL);
   const Death death = hand.child.reap();
   const std::uint64_t running = hand.page->running.load(std::memory_order_acquire);
-  const bool idle = hand.page->begun.load(std::memory_order_relaxed) == 0;
+  const bool idle = !hand.page->begun.load(std::memory_order_relaxed);
   bool blamed = false;
   hand.take_all_back(returned_);
   for (; hand.open != 0; hand.close_order()) {
@@ -261,7 +261,7 @@ inline void Fleet::bury(Hand& hand) noexcept {
   if (++hand.fruitless > 3) hand.hire_at = Clock::now() + std::chrono::milliseconds{std::min(hand.fruitless, 100)};
   if (++fruitless_ < most_fruitless) return;
   for (const Hand& other : hands()) {
-    if (other.state == Hand::State::working && other.page->begun.load(std::memory_order_relaxed) != 0) return;
+    if (other.state == Hand::State::working && other.page->begun.load(std::memory_order_relaxed)) return;
   }
   try {
     fail_waiting(std::make_exception_ptr(
@@ -344,8 +344,9 @@ inline bool Fleet::write(Hand& hand, Order& order) {
       Errand& errand = order.errands[k];
       if (head.count != 0 && head.bytes == 0 && !errand.alone && errand.id == head.id + head.count && errand.attempt == head.attempt) {
         ++head.count;
-        std::memcpy(hand.out.data() + at, &head, sizeof head);
-        order.errands[count++] = errand;
+        std::memcpy(hand.out.data() + at + offsetof(ErrandHead, count), &head.count, sizeof head.count);
+        if (count != k) order.errands[count] = errand;
+        ++count;
         continue;
       }
       at = hand.out.size();
@@ -409,7 +410,10 @@ inline void Fleet::steal_for(const Hand& hand) noexcept {
 }
 
 inline void Fleet::cancel_waiting() noexcept {
-  for (Hand& hand : hands()) hand.take_all_back(returned_);
+  for (Hand& hand : hands()) {
+    hand.page->closed.store(true, std::memory_order_relaxed);
+    hand.take_all_back(returned_);
+  }
   if (crew_.cancelling() && !std::exchange(stop_told_, true)) {
     for (Hand& hand : hands()) {
       hand.page->stop.store(1, std::memory_order_release);
@@ -479,18 +483,28 @@ inline void Fleet::hear(Hand& hand, const FrameHead& head, Reader& reader) {
     return;
   }
   Order& order = hand.order();
-  if (hand.open == 0) throw CodecError("a worker process has answered what it was not asked: its memory is damaged");
+  if (hand.open == 0) fail_answer("answered what it was not asked");
   if (head.kind == FrameKind::order_done) {
-    if (order.answered != order.sent) throw CodecError("a worker process has left errands out: its memory is damaged");
+    if (order.answered != order.sent) hand.take_all_back(returned_);  // what it was kept from
+    if (order.answered != order.sent) fail_answer("left errands out");
     if (order.sent != 0) pace_.measured(order.sent, std::chrono::nanoseconds{head.took});
     hand.close_order();
     return;
   }
-  if (order.answered == order.sent) throw CodecError("a worker process has answered more than it was asked: its memory is damaged");
+  if (order.answered == order.sent) fail_answer("answered more than it was asked");
   Errand& errand = order.errands[order.answered];
+  if (head.kind == FrameKind::values) {
+    if (head.number > order.sent - order.answered) fail_answer("answered more than it was asked");
+    remote_.answered_all(&errand, static_cast<std::size_t>(head.number), reader, *hand.seat);
+    hand.fruitless = fruitless_ = 0;
+    for (std::uint64_t k = 0; k < head.number; ++k) settle(order.errands[order.answered++].id, *hand.seat);
+    return;
+  }
   announce(hand, errand);
   switch (head.kind) {
     case FrameKind::started: return;
+    case FrameKind::parts:
+    case FrameKind::part:
     case FrameKind::said:
     case FrameKind::progress: remote_.said(errand, head, reader, *hand.seat); return;
     default: break;

@@ -4,16 +4,21 @@
 /// \file
 /// Attempts that other processes make: what is sent there, how it is run there, and what is made of the answer here.
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <exception>
+#include <iterator>
+#include <memory>
 #include <optional>
 #include <string_view>
 #include <type_traits>
 #include <utility>
+#include <variant>
 
+#include "../core/large.hpp"
 #include "attempt.hpp"
 #include "codec.hpp"
 #include "errand.hpp"
@@ -21,6 +26,20 @@
 #include "remote_error.hpp"
 
 namespace taskmgr::detail {
+
+/// Results whose elements lie in a row as they cross. If they are many, they are written from there, and read to where they
+/// are to stay.
+template <class R>
+concept InParts = shape_of<R>() == Shape::range && FlatRange<R> &&
+                  std::contiguous_iterator<decltype(std::declval<const R&>().begin())>;
+
+/// What has come of such a result.
+template <class R>
+struct Partial {
+  R range;
+  std::size_t size = 0;       // elements that it is to have
+  std::exception_ptr thrown;  // where there was no room for them
+};
 
 /// Attempts of `F` at tasks that `Home` keeps, here or in worker processes. `Home::sends_tasks` says that a worker has not
 /// inherited the tasks, so that they have to be sent; for the rest see `Attempts`.
@@ -40,16 +59,35 @@ class RemoteAttempts : public Attempts<Home, F, Task, R>, public Remote {
   void announce(const Errand& errand, Seat& seat) noexcept override;
   [[nodiscard]] bool answered(const Errand& errand, FrameKind kind, std::chrono::nanoseconds took, Reader& reader,
                               Seat& seat) noexcept override;
+  void answered_all(const Errand* errands, std::size_t count, Reader& reader, Seat& seat) override;
   [[nodiscard]] bool lost(const Errand& errand, TaskError::Kind kind, std::exception_ptr why, std::chrono::nanoseconds took,
                           Seat& seat) noexcept override;
   void said(const Errand& errand, const FrameHead& head, Reader& reader, Seat& seat) override;
   void given_up(const Errand& errand, const std::exception_ptr& why, Seat& seat) noexcept override;
   void cancelled(const Errand& errand, Seat& seat) noexcept override { this->cancel_task(errand.id, errand.attempt - 1, seat); }
-  void perform(std::size_t id, int attempt, Reader& sent, ByteBuffer& answers, Seat& seat) override;
+  void perform(std::size_t id, int attempt, Reader& sent, Answers& answers, Seat& seat) override;
 
  private:
-  void perform_on(const Task& task, std::uint64_t number, int attempt, ByteBuffer& answers, Seat& seat);
+  struct Decoded {
+    Reader& reader;
+    bool alone;  // nothing follows
+    R operator()() const {
+      R value = Codec<R>::decode(reader);
+      if (alone) reader.finish();
+      return value;
+    }
+  };
+  static constexpr std::size_t packed_size = flat<R>() ? sizeof(R) : 0;
+  /// Many results share a frame: each takes as many bytes as the others, and few.
+  static constexpr bool packs = (flat<R>() && sizeof(R) <= 256) || std::is_same_v<R, std::monostate>;
+
+  void perform_on(const Task& task, std::uint64_t number, int attempt, Answers& answers, Seat& seat);
   void answer_failure(Failure& failure, int attempt, std::chrono::nanoseconds took, ByteBuffer& answers);
+  void hear_part(FrameKind kind, Reader& reader, Seat& seat);
+  [[nodiscard]] R all_parts(Seat& seat);
+
+  struct Nothing {};
+  std::conditional_t<InParts<R>, Array<Partial<R>>, Nothing> partials_;  // by seats
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -57,6 +95,7 @@ class RemoteAttempts : public Attempts<Home, F, Task, R>, public Remote {
 template <class Home, class F, class Task, class R>
 void RemoteAttempts<Home, F, Task, R>::employ() noexcept {
   try {
+    if constexpr (InParts<R>) partials_ = Array{new Partial<R>[this->seats().size()]};
     Fleet{*this, *this, this->seats(), this->options()}.drive();
   } catch (...) {
     this->thrown().keep(std::current_exception());
@@ -86,21 +125,35 @@ bool RemoteAttempts<Home, F, Task, R>::answered(const Errand& errand, FrameKind 
   Failure failure{TaskError::Kind::exception, nullptr};
   Asked asked = kind == FrameKind::retry ? Asked::may : Asked::may_not;
   try {
-    if (kind != FrameKind::value) {
+    if (kind == FrameKind::all_parts) {
+      if constexpr (InParts<R>) this->home().slot(errand.id).succeed(errand.attempt, [&] { return all_parts(seat); });
+      else fail_answer("sent parts of a result that has none");
+    } else if (kind != FrameKind::value) {
       SentError sent = decode_error(reader);
       failure = {sent.kind, std::move(sent.exception)};
     } else if constexpr (Encodable<R>) {
-      this->home().slot(errand.id).succeed(errand.attempt, [&reader]() -> R {
-        R value = Codec<R>::decode(reader);
-        reader.finish();
-        return value;
-      });
+      this->home().slot(errand.id).succeed(errand.attempt, Decoded{reader, true});
     }
   } catch (...) {
     failure.exception = std::current_exception();
     asked = Asked::may_not;  // the same bytes would come again
   }
   return this->settle(errand.id, errand.attempt, failure, took, seat, asked) == Step::settled;
+}
+
+template <class Home, class F, class Task, class R>
+void RemoteAttempts<Home, F, Task, R>::answered_all([[maybe_unused]] const Errand* errands, std::size_t count, Reader& reader,
+                                                    [[maybe_unused]] Seat& seat) {
+  if (!packs || this->careful() || reader.remaining() != count * packed_size) fail_answer("sent results of another size");
+  if constexpr (packs) {
+    for (std::size_t k = 0; k < count; ++k) {
+      const Errand& errand = errands[k];
+      if (!errand.announced) this->began(seat, 0, errand.attempt, nullptr, {});  // nobody is told: it is counted
+      this->home().slot(errand.id).succeed(errand.attempt, Decoded{reader, false});
+      this->home().finished(errand.id, seat);
+    }
+    seat.succeeded.add(count);
+  }
 }
 
 template <class Home, class F, class Task, class R>
@@ -113,6 +166,10 @@ bool RemoteAttempts<Home, F, Task, R>::lost(const Errand& errand, TaskError::Kin
 
 template <class Home, class F, class Task, class R>
 void RemoteAttempts<Home, F, Task, R>::said(const Errand& errand, const FrameHead& head, Reader& reader, Seat& seat) {
+  if (head.kind == FrameKind::parts || head.kind == FrameKind::part) {
+    if constexpr (InParts<R>) return hear_part(head.kind, reader, seat);
+    else fail_answer("sent parts of a result that has none");
+  }
   const Task& task = std::as_const(this->home()).task(errand.id);
   ContextAccess::task(seat.context, this->home().number(errand.id), errand.attempt, &task);
   if (head.kind == FrameKind::progress) {
@@ -121,9 +178,45 @@ void RemoteAttempts<Home, F, Task, R>::said(const Errand& errand, const FrameHea
     this->heard_progress(seat.context, parts[0], parts[1]);
   } else {
     const auto text = reader.take(reader.remaining());
-    if (head.level > static_cast<std::uint64_t>(Level::error)) throw CodecError("a line for the log has no level");
-    this->heard_log(seat.context, static_cast<Level>(head.level), {reinterpret_cast<const char*>(text.data()), text.size()});
+    if (head.number > static_cast<std::uint64_t>(Level::error)) throw CodecError("a line for the log has no level");
+    this->heard_log(seat.context, static_cast<Level>(head.number), {reinterpret_cast<const char*>(text.data()), text.size()});
   }
+}
+
+template <class Home, class F, class Task, class R>
+void RemoteAttempts<Home, F, Task, R>::hear_part(FrameKind kind, Reader& reader, Seat& seat) {
+  using Element = typename R::value_type;
+  constexpr std::size_t believed = (std::size_t{1} << 26U) / sizeof(Element);  // of the size alone; then what has come counts
+  Partial<R>& partial = partials_[seat.number];
+  R& range = partial.range;
+  if (kind == FrameKind::parts) {
+    range = R();
+    partial.size = reader.read_index();
+    partial.thrown = nullptr;
+    return reader.finish();
+  }
+  const std::size_t count = reader.remaining() / sizeof(Element);
+  if (reader.remaining() % sizeof(Element) != 0 || count > partial.size - range.size()) fail_answer("sent more than it has announced");
+  if (partial.thrown != nullptr) return;
+  try {
+    if constexpr (requires { range.reserve(range.capacity()); }) {
+      const std::size_t needed = range.size() + count;
+      if (range.capacity() < needed) range.reserve(std::max(needed, std::min(partial.size, std::max(believed, 2 * needed))));
+      populate(std::to_address(range.end()), count * sizeof(Element));
+    }
+    decode_flat_range(reader, range, count);
+  } catch (...) {
+    partial.thrown = std::current_exception();
+    range = R();
+  }
+}
+
+template <class Home, class F, class Task, class R>
+R RemoteAttempts<Home, F, Task, R>::all_parts(Seat& seat) {
+  Partial<R>& partial = partials_[seat.number];
+  if (partial.thrown != nullptr) std::rethrow_exception(partial.thrown);
+  if (partial.range.size() != partial.size) fail_answer("not sent all that it has announced");
+  return std::exchange(partial.range, R());
 }
 
 template <class Home, class F, class Task, class R>
@@ -137,7 +230,7 @@ void RemoteAttempts<Home, F, Task, R>::given_up(const Errand& errand, const std:
 
 template <class Home, class F, class Task, class R>
 void RemoteAttempts<Home, F, Task, R>::perform([[maybe_unused]] std::size_t id, int attempt, [[maybe_unused]] Reader& sent,
-                                               ByteBuffer& answers, Seat& seat) {
+                                               Answers& answers, Seat& seat) {
   if constexpr (!Home::sends_tasks) {
     perform_on(std::as_const(this->home()).task(id), this->home().number(id), attempt, answers, seat);
   } else if constexpr (Encodable<Task>) {
@@ -156,7 +249,7 @@ void RemoteAttempts<Home, F, Task, R>::perform([[maybe_unused]] std::size_t id, 
 }
 
 template <class Home, class F, class Task, class R>
-void RemoteAttempts<Home, F, Task, R>::perform_on(const Task& task, std::uint64_t number, int attempt, ByteBuffer& answers,
+void RemoteAttempts<Home, F, Task, R>::perform_on(const Task& task, std::uint64_t number, int attempt, Answers& answers,
                                                   Seat& seat) {
   if constexpr (Encodable<R>) {
     const std::chrono::nanoseconds timeout = this->options().timeout;
@@ -168,7 +261,16 @@ void RemoteAttempts<Home, F, Task, R>::perform_on(const Task& task, std::uint64_
     Failure failure{TaskError::Kind::exception, nullptr};
     try {
       const R result = this->made(seat, task);
+      if constexpr (packs) {
+        if (!this->careful()) return answers.add_value(std::addressof(result), packed_size);
+      }
       const std::chrono::nanoseconds took = taken();
+      if constexpr (InParts<R>) {
+        if (result.size() > part_size / sizeof(*result.begin())) {
+          answers.write_parts(std::to_address(result.begin()), result.size(), sizeof(*result.begin()));
+          return Frame{answers, FrameKind::all_parts}.finish(took);
+        }
+      }
       Frame frame{answers, FrameKind::value};
       Writer writer{answers};
       Codec<R>::encode(writer, result);

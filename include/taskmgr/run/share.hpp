@@ -24,8 +24,8 @@ struct Span {
 /// What one worker has taken and not begun. Its owner takes from the front, thieves from the rear; a task that is in no
 /// share is being run, or not yet taken, or done.
 ///
-/// Thread safety: `put` and `take` by the owner, the rest by anybody. The word holds a position that never comes twice in a
-/// run, so a compare-and-swap on it cannot mistake a new state for an old one. Complexity: one atomic operation on the
+/// Thread safety: `put` and `take` by the owner, the rest by anybody. The word says all of it, by positions that
+/// never come twice in a run, so a compare-and-swap cannot take a state for another. Complexity: one atomic operation on the
 /// owner's own cache line.
 class Share {
  public:
@@ -44,6 +44,13 @@ class Share {
       if (all.empty()) return {};
       const Span taken{all.first, all.first + std::min(count, all.size())};
       if (swap(word, {taken.last, all.last})) return taken;
+    }
+  }
+
+  /// By its owner, what it has taken last and not begun: it is before the rest again.
+  void put_back(Span span) noexcept {
+    std::uint64_t word = word_.load(std::memory_order_relaxed);
+    while (!swap(word, {span.first, unpack(word).last})) {
     }
   }
 

@@ -21,6 +21,7 @@
 #include "child.hpp"
 #include "errand.hpp"
 #include "job.hpp"
+#include "pace.hpp"
 #include "remote_error.hpp"
 
 namespace taskmgr::detail {
@@ -32,7 +33,7 @@ namespace taskmgr::detail {
 class WorkerProcess final : public Ear {
  public:
   WorkerProcess(Crew& crew, Remote& remote, Seat& seat, WorkerPage& page, const Options& options, int orders, int frames)
-      : crew_(crew), remote_(remote), seat_(seat), page_(page), options_(options), orders_(orders), frames_(frames) {}
+      : crew_(crew), remote_(remote), seat_(seat), page_(page), options_(options), orders_(orders), answers_(frames, page) {}
 
   /// Until there are no more orders, or nobody to send them.
   void live() noexcept;
@@ -51,7 +52,6 @@ class WorkerProcess final : public Ear {
   void carry_out(const OrderHead& order);
   [[nodiscard]] bool read_all(void* data, std::size_t size) noexcept;
   [[nodiscard]] bool is_time() noexcept;
-  void flush() noexcept;
   void watch_stop() noexcept;
 
   Crew& crew_;
@@ -60,10 +60,10 @@ class WorkerProcess final : public Ear {
   WorkerPage& page_;
   const Options& options_;
   const int orders_;
-  const int frames_;
   ByteBuffer order_;
-  ByteBuffer answers_;
+  Answers answers_;
   std::int64_t tick_ = 0;
+  Pace pace_{0};
   std::stop_source stopper_;
   Thread watcher_;
 };
@@ -105,7 +105,7 @@ inline void WorkerProcess::begin(std::uint64_t place) noexcept {
     page_.since.store(Clock::now().time_since_epoch().count(), std::memory_order_relaxed);
   }
   page_.running.store(place + 1, std::memory_order_release);
-  page_.begun.store(page_.begun.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  page_.begun.store(true, std::memory_order_relaxed);
 }
 
 inline bool WorkerProcess::get_ready() noexcept {
@@ -118,32 +118,56 @@ inline bool WorkerProcess::get_ready() noexcept {
     Writer writer{answers_};
     encode_error(writer, TaskError::Kind::exception, std::current_exception());
     frame.finish();
-    flush();
+    answers_.flush();
     return false;
   }
 }
 
 inline void WorkerProcess::carry_out(const OrderHead& order) {
   const auto begun = Clock::now();
+  auto since = begun;
+  std::uint32_t measured = 0;  // errands before that
+  const auto measure = [&](std::uint32_t done) {
+    const auto now = Clock::now();
+    if (done != measured) pace_.measured(done - measured, now - since);
+    measured = done;
+    since = now;
+  };
+  Share& share = page_.lanes[order.lane];
+  Span taken;  // and not begun
   const bool tells = crew_.listens(EventKind::task_started);
   Reader reader{order_.bytes()};
   ErrandHead errand{0, 0, 0, 0};
-  for (std::uint32_t k = 0; k < order.count; ++k, ++errand.id, --errand.count) {
+  std::uint32_t k = 0;
+  for (; k < order.count; ++k, ++errand.id, --errand.count) {
     if (errand.count == 0) reader.read(&errand, sizeof errand);
     Reader task{reader.take(errand.bytes)};
-    if (page_.lanes[order.lane].take(1).empty()) break;  // the rest was taken back
+    if (taken.empty()) taken = share.take(options_.chunk == 0 ? pace_.stride() : 1);
+    if (taken.empty()) break;  // the rest was taken back
+    if (page_.closed.load(std::memory_order_relaxed)) {
+      share.put_back(taken);
+      break;
+    }
+    ++taken.first;
     begin(order.first + k);
     if (tells) {
       Frame{answers_, FrameKind::started}.finish();
-      flush();
+      answers_.flush();
     }
     remote_.perform(errand.id, errand.attempt, task, answers_, seat_);
     page_.running.store(0, std::memory_order_release);
-    if (answers_.size() >= many_bytes || (options_.chunk != 0 && (k + 1) % options_.chunk == 0) || is_time()) flush();
+    const bool waited = is_time();
+    if (waited) {  // the errand may have been a long one: others may have those behind it
+      if (!taken.empty()) share.put_back(taken);
+      taken = {};
+      measure(k + 1);
+    }
+    if (waited || answers_.size() >= many_bytes || (options_.chunk != 0 && (k + 1) % options_.chunk == 0)) answers_.flush();
   }
+  measure(k);
   flush_output();  // before the answers: after the last of them nobody may wait for us any more
-  Frame{answers_, FrameKind::order_done}.finish(Clock::now() - begun);
-  flush();
+  Frame{answers_, FrameKind::order_done}.finish(since - begun);
+  answers_.flush();
 }
 
 inline bool WorkerProcess::read_all(void* data, std::size_t size) noexcept {
@@ -165,18 +189,6 @@ inline bool WorkerProcess::is_time() noexcept {
   return std::exchange(tick_, tick) != tick;
 }
 
-inline void WorkerProcess::flush() noexcept {
-  const std::byte* at = answers_.data();
-  std::size_t left = answers_.size();
-  while (left != 0) {
-    const ssize_t put = uninterrupted([&] { return ::write(frames_, at, left); });
-    if (put < 0) ::_exit(1);  // nobody is there to read it
-    at += put;
-    left -= static_cast<std::size_t>(put);
-  }
-  answers_.clear();
-}
-
 // What a task says is written at once, after the answers before it.
 
 inline void WorkerProcess::heard_progress(const Context&, double done, double total) {
@@ -184,14 +196,14 @@ inline void WorkerProcess::heard_progress(const Context&, double done, double to
   const double parts[] = {done, total};
   answers_.append(parts, sizeof parts);
   frame.finish();
-  flush();
+  answers_.flush();
 }
 
 inline void WorkerProcess::heard_log(const Context&, Level level, std::string_view message) {
   Frame frame{answers_, FrameKind::said};
   answers_.append(message.data(), message.size());
   frame.finish({}, level);
-  flush();
+  answers_.flush();
 }
 
 inline void WorkerProcess::token_wanted() {
