@@ -407,6 +407,17 @@ TEST_CASE("parts of a result that are damaged fail its task, and no other, and t
   }
 }
 
+TEST_CASE("a worker that waits until its results are read is not taken for one that hangs") {
+  const support::NothingLeft nothing_left;
+  const support::Shared<std::atomic<int>> started;
+  const TaskManager manager{[](Context&, int x) { return std::string(std::size_t{8} << 20U, static_cast<char>('a' + x)); },
+                            {.mode = Mode::process, .workers = 2, .timeout = 300ms, .on_worker_start = [&](std::size_t) { ++started.get(); }}};
+  const auto report = manager.start(numbers(6), [](auto&) { std::this_thread::sleep_for(700ms); });
+  CHECK(report.ok());
+  CHECK(report.retries == 0);
+  CHECK(started.get().load() == 2);
+}
+
 TEST_CASE("a task that leaves its process group is killed at its deadline") {
   const support::NothingLeft nothing_left;
   const Manager manager{[](Context&, int x) {
