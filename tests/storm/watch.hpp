@@ -93,7 +93,8 @@ inline bool tell_by_gdb(pid_t process) {
   if (child == 0) {
     ::dup2(STDERR_FILENO, STDOUT_FILENO);
     const std::string number = std::to_string(process);
-    ::execlp("gdb", "gdb", "-nx", "-batch", "-p", number.c_str(), "-ex", "thread apply all backtrace", nullptr);
+    // the last command fails where gdb may not look at the process
+    ::execlp("gdb", "gdb", "-nx", "-batch", "-p", number.c_str(), "-ex", "thread apply all backtrace", "-ex", "frame", nullptr);
     ::_exit(127);
   }
   int status = 0;
