@@ -887,66 +887,78 @@ TEST_CASE("the stop token works in a worker too") {
 
 // --- storms
 
+/// Until it ends, a thread that sends a signal to one worker after the other, of those that have stood up since the last.
+template <std::size_t workers>
+class Striker {
+ public:
+  Striker(int signal, std::chrono::milliseconds pause) {
+    thread_ = std::thread{[this, signal, pause] {
+      up_ = true;  // from here on it allocates nothing: see support/modes.hpp
+      for (std::size_t k = 0; !over_; ++k) {
+        std::this_thread::sleep_for(pause);
+        const pid_t worker = standing_.get()[k % workers].exchange(0);
+        if (worker > 0 && kill(worker, signal) == 0) ++hit_;
+      }
+    }};
+    while (!up_) std::this_thread::yield();
+  }
+  Striker(const Striker&) = delete;
+  Striker& operator=(const Striker&) = delete;
+  ~Striker() { end(); }
+
+  /// In a worker.
+  void stand_up(std::size_t worker) noexcept { standing_.get()[worker] = getpid(); }
+
+  /// How many signals were sent.
+  int end() {
+    over_ = true;
+    if (thread_.joinable()) thread_.join();
+    return hit_;
+  }
+
+ private:
+  const Shared<std::array<std::atomic<pid_t>, workers>> standing_;
+  std::atomic<bool> over_{false};
+  std::atomic<bool> up_{false};
+  int hit_ = 0;
+  std::thread thread_;
+};
+
 TEST_CASE("workers may be killed at any moment: each task has exactly one outcome, and no innocent one fails") {
   const support::NothingLeft nothing_left;
   const int count = support::times(20'000);
-  Shared<std::array<std::atomic<pid_t>, 3>> workers;
-  Shared<std::atomic<int>> hit;
+  Striker<3> killer{SIGKILL, 1ms};
   const Manager manager{[&](Context& context, int x) {
-                          workers.get()[context.worker()] = getpid();
+                          killer.stand_up(context.worker());
                           const auto until = std::chrono::steady_clock::now() + std::chrono::microseconds{x % 100};
                           while (std::chrono::steady_clock::now() < until) {
                           }
                           return x + 1;
                         },
                         {.mode = Mode::process, .workers = 3, .retry = {.max_retries = 1000, .base_delay = 0ns}}};
-  std::atomic<bool> over{false};
-  std::atomic<bool> up{false};
-  std::thread killer{[&] {
-    up = true;  // from here on it allocates nothing: see support/modes.hpp
-    for (std::size_t k = 0; !over; ++k) {
-      std::this_thread::sleep_for(1ms);
-      const pid_t worker = workers.get()[k % 3].exchange(0);
-      if (worker > 0 && kill(worker, SIGKILL) == 0) ++hit.get();
-    }
-  }};
-  while (!up) std::this_thread::yield();
   const auto report = manager.start(numbers(count));
-  over = true;
-  killer.join();
-  MESSAGE("killed: ", hit.get().load());
+  const int hit = killer.end();
+  MESSAGE("killed: ", hit);
   CHECK(support::adds_up(report));
   CHECK(report.succeeded == static_cast<std::size_t>(count));
   for (const auto& [task, value] : report.success_map()) REQUIRE(value == task + 1);
-  CHECK(hit.get() > 0);
+  CHECK(hit > 0);
 }
 
 TEST_CASE("workers may be killed while a large result crosses: it is whole in the end") {
   const support::NothingLeft nothing_left;
   const int count = support::times(300);
-  Shared<std::array<std::atomic<pid_t>, 2>> workers;
+  Striker<2> killer{SIGKILL, 3ms};
   const auto made = [](int x) { return std::string((1U << 20U) + static_cast<std::size_t>(x), static_cast<char>('a' + x % 26)); };
   const TaskManager manager{[&](Context& context, int x) {
-                              workers.get()[context.worker()] = getpid();
+                              killer.stand_up(context.worker());
                               return made(x);
                             },
                             {.mode = Mode::process, .workers = 2, .retry = {.max_retries = 1000, .base_delay = 0ns}}};
-  std::atomic<bool> over{false};
-  std::atomic<bool> up{false};
-  int hit = 0;
-  std::thread killer{[&] {
-    up = true;
-    for (std::size_t k = 0; !over; ++k) {
-      std::this_thread::sleep_for(3ms);
-      const pid_t worker = workers.get()[k % 2].exchange(0);
-      if (worker > 0 && kill(worker, SIGKILL) == 0) ++hit;
-    }
-  }};
-  while (!up) std::this_thread::yield();
   const auto report = manager.start(numbers(count));
-  over = true;
-  killer.join();
+  const int hit = killer.end();
   MESSAGE("killed: ", hit);
+  CHECK(hit > 0);
   CHECK(report.succeeded == static_cast<std::size_t>(count));
   for (const auto& [task, text] : report.success_map()) CHECK((text == made(task)));
 }
@@ -954,29 +966,17 @@ TEST_CASE("workers may be killed while a large result crosses: it is whole in th
 TEST_CASE("workers may be stopped at any moment: a timeout replaces them") {
   const support::NothingLeft nothing_left;
   const int count = support::times(5'000);
-  Shared<std::array<std::atomic<pid_t>, 2>> workers;
+  Striker<2> stopper{SIGSTOP, 1ms};
   const Manager manager{[&](Context& context, int x) {
-                          workers.get()[context.worker()] = getpid();
+                          stopper.stand_up(context.worker());
                           return x + 1;
                         },
                         {.mode = Mode::process, .workers = 2, .retry = {.max_retries = 1000, .base_delay = 0ns}, .timeout = 20ms, .chunk = 1}};
-  std::atomic<bool> over{false};
-  std::atomic<bool> up{false};
-  int hit = 0;
-  std::thread stopper{[&] {
-    up = true;
-    for (std::size_t k = 0; !over; ++k) {
-      std::this_thread::sleep_for(1ms);
-      const pid_t worker = workers.get()[k % 2].exchange(0);
-      if (worker > 0 && kill(worker, SIGSTOP) == 0) ++hit;
-    }
-  }};
-  while (!up) std::this_thread::yield();
   for (int round = 0; round < 3; ++round) {
     const auto report = manager.start(numbers(count));
     CHECK(report.succeeded == static_cast<std::size_t>(count));
   }
-  over = true;
-  stopper.join();
+  const int hit = stopper.end();
   MESSAGE("stopped: ", hit);
+  CHECK(hit > 0);
 }
