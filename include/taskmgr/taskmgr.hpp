@@ -22,4 +22,7 @@
 #include "manager/with_args.hpp"
 #include "observe/log.hpp"
 #include "observe/progress_bar.hpp"
+#include "run/async.hpp"
+#include "run/awaits.hpp"
+#include "run/event_loop.hpp"
 #include "version.hpp"

@@ -95,8 +95,18 @@ using CallResult = decltype(call(std::declval<const F&>(), std::declval<Context&
 template <class T>
 using Stored = std::conditional_t<std::is_void_v<T>, std::monostate, std::decay_t<T>>;
 
+/// Whether `T` is a coroutine of which something comes later, and then `type`, what that is.
+template <class T>
+struct Awaited : std::false_type {
+  using type = T;
+};
+
+/// `F` returns a coroutine.
 template <class F, class Task>
-using ResultOf = Stored<CallResult<F, Task>>;
+inline constexpr bool gives_coroutine = Awaited<CallResult<F, Task>>::value;
+
+template <class F, class Task>
+using ResultOf = Stored<typename Awaited<CallResult<F, Task>>::type>;
 
 /// Fails to compile, with one sentence, where `F` cannot be called with a `Task`. Its type is deduced so that it is
 /// instantiated on the spot: the sentence then comes before the errors that follow from it.

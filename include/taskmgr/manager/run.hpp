@@ -16,6 +16,7 @@
 
 #include "../core/report.hpp"
 #include "../run/batch.hpp"
+#include "../run/job.hpp"
 
 namespace taskmgr {
 
@@ -103,6 +104,12 @@ class Background {
     }
     changed_.wait(lock, [this] { return done_; });
   }
+  /// Calls `ended`, which must not throw, when the run is done: on the thread that ends it, or at once.
+  void tell(Job ended) noexcept {
+    const std::scoped_lock lock(mutex_);
+    if (done_) ended();
+    else ended_ = ended;
+  }
   [[nodiscard]] std::exception_ptr take_exception() noexcept { return std::exchange(exception_, nullptr); }
   [[nodiscard]] const Report<Task, R>& report() const noexcept { return report_; }
 
@@ -118,6 +125,7 @@ class Background {
     exception_ = std::move(exception);
     done_ = true;
     changed_.notify_all();
+    if (ended_.run != nullptr) ended_();
   }
   [[nodiscard]] std::stop_token token() const noexcept { return stop_.get_token(); }
 
@@ -127,6 +135,7 @@ class Background {
   std::condition_variable changed_;
   std::size_t helping_ = 0;  // threads in `help`
   bool done_ = false;
+  Job ended_{nullptr, nullptr};
   Report<Task, R> report_;
   std::exception_ptr exception_;
 };

@@ -59,30 +59,40 @@ struct ManagerState {
   [[nodiscard]] Workshop& workshop() { return workshops.get(); }
 
   /// For a run of at most `tasks` tasks; `total` and `duplicates` of the source, as far as they are known.
+  template <class Task>
   [[nodiscard]] Crew::Terms terms(std::size_t tasks, std::size_t total, std::size_t duplicates, std::stop_token stop,
                                   Clock::time_point began) {
-    const std::size_t seats = std::max<std::size_t>(1, std::min(workers, tasks));
+    std::size_t seats = std::max<std::size_t>(1, std::min(workers, tasks));
+    if constexpr (CallableWith<F, Task>) {
+      // a million coroutines in flight need no seats of their own if nobody asks which is which
+      const bool alike = !wants_context<F, Task> && observers.empty() && !options.on_worker_start;
+      if (options.mode == Mode::coroutine && alike) seats = 1;
+    }
     return {options, observers, ticker, workshop().watchdog, std::move(stop), seats, began, total, duplicates};
   }
   template <class Task, class R>
   [[nodiscard]] Crew::Terms terms(const Store<Task, R>& store, std::stop_token stop, Clock::time_point began) {
-    return terms(store.size(), store.size() + store.duplicates(), store.duplicates(), std::move(stop), began);
+    return terms<Task>(store.size(), store.size() + store.duplicates(), store.duplicates(), std::move(stop), began);
   }
 };
 
 /// How many workers a run has at most.
 [[nodiscard]] inline std::size_t worker_count(const Options& options) {
   if (options.mode == Mode::serial) return 1;
+  if (options.mode == Mode::coroutine) return most_in_flight(options);
   return options.workers != 0 ? options.workers : usable_cpus();
 }
 
-/// Runs a batch whose source may have thrown, from its first event to its last; `thrown` is what is to be rethrown.
+/// A batch begins, whose source may have thrown.
 template <class F, class Task, class R, class Sink>
-Report<Task, R> carry_out(Batch<F, Task, R, Sink>& batch, std::shared_ptr<Store<Task, R>> store,
-                          const std::exception_ptr& source, std::exception_ptr& thrown) noexcept {
+void begin(Batch<F, Task, R, Sink>& batch, const std::exception_ptr& source) noexcept {
   if (source != nullptr) batch.thrown().keep(source);
   batch.open();
-  batch.drive();
+}
+
+/// A batch has ended; `thrown` is what is to be rethrown.
+template <class F, class Task, class R, class Sink>
+Report<Task, R> finish(Batch<F, Task, R, Sink>& batch, std::shared_ptr<Store<Task, R>> store, std::exception_ptr& thrown) noexcept {
   batch.close();
   thrown = batch.thrown().take();
   const Progress sum = batch.progress();
@@ -96,6 +106,15 @@ Report<Task, R> carry_out(Batch<F, Task, R, Sink>& batch, std::shared_ptr<Store<
   report.retries = sum.retries;
   report.elapsed = sum.elapsed;
   return report;
+}
+
+/// Runs a batch, from its first event to its last.
+template <class F, class Task, class R, class Sink>
+Report<Task, R> carry_out(Batch<F, Task, R, Sink>& batch, std::shared_ptr<Store<Task, R>> store,
+                          const std::exception_ptr& source, std::exception_ptr& thrown) noexcept {
+  begin(batch, source);
+  batch.drive();
+  return finish(batch, std::move(store), thrown);
 }
 
 }  // namespace taskmgr::detail

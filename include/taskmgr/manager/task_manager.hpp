@@ -20,6 +20,8 @@
 #include "../observe/progress_bar.hpp"
 #include "../run/batch.hpp"
 #include "../run/cpus.hpp"
+#include "awaited.hpp"
+#include "launched.hpp"
 #include "run.hpp"
 #include "state.hpp"
 #include "stream.hpp"
@@ -105,6 +107,32 @@ class TaskManager {
     return launch<G>(tasks, detail::NoSink{}, std::move(stop));
   }
 
+  /// The same for a coroutine, which goes on when the run has ended; nothing blocks its event loop. In coroutine mode the tasks
+  /// run on that loop, in the other modes on the manager's workers. The tasks are taken now, the run begins when it is awaited:
+  ///
+  ///     auto pending = manager.start_async(urls);
+  ///     auto report = co_await pending;
+  ///
+  /// If the coroutine is asked to stop, the run is cancelled, and once it has ended this throws `Cancelled`. What it gives, an
+  /// `Async<Report<Task, R>>`, must not outlive the manager.
+  template <class Tasks, class Sink = detail::NoSink>
+    requires(!std::is_same_v<std::remove_cvref_t<Sink>, std::stop_token>)
+  auto start_async(Tasks&& tasks, Sink&& sink = {}, std::stop_token stop = {}) const;
+  template <class Tasks>
+  auto start_async(Tasks&& tasks, std::stop_token stop) const {
+    return start_async(std::forward<Tasks>(tasks), detail::NoSink{}, std::move(stop));
+  }
+  template <class G = F, class Sink = detail::NoSink>
+    requires(!std::is_same_v<std::remove_cvref_t<Sink>, std::stop_token>)
+  auto start_async(std::initializer_list<detail::ListTask<G>> tasks, Sink&& sink = {}, std::stop_token stop = {}) const {
+    detail::require_signature<G>();
+    return start_async<const std::initializer_list<detail::ListTask<G>>&>(tasks, std::forward<Sink>(sink), std::move(stop));
+  }
+  template <class G = F>
+  auto start_async(std::initializer_list<detail::ListTask<G>> tasks, std::stop_token stop) const {
+    return start_async<G>(tasks, detail::NoSink{}, std::move(stop));
+  }
+
   /// The outcomes as they complete, an input range (`Stream<Task, R>`) that pulls the tasks lazily: the source may be
   /// endless. The source is read by the thread that walks the stream. An lvalue range is referred to, not copied.
   template <class Tasks>
@@ -160,57 +188,20 @@ void require_codec(const char* what, const char* way) {
   }
 }
 
+/// Coroutine mode alone needs one.
+template <class F, class Task>
+void require_coroutine() {
+  if constexpr (!gives_coroutine<F, Task>) {
+    throw UsageError("taskmgr: Mode::coroutine runs functions that return a taskmgr::Async, and this one returns " +
+                     type_name(typeid(ResultOf<F, Task>)) + ": make it a coroutine, or use Mode::thread");
+  }
+}
+
 template <class Sink, class Task, class R>
 constexpr void require_sink() {
   static_assert(std::is_same_v<Sink, NoSink> || std::is_invocable_v<Sink&, Outcome<Task, R>&>,
                 "taskmgr: a sink is called with an Outcome<Task, R>&: take it by auto& or const auto&");
 }
-
-/// A launched run of a manager.
-template <class F, class Task, class R, class Sink>
-class Launched final : public Background<Task, R> {
- public:
-  Launched(ManagerState<F>& manager, std::shared_ptr<Store<Task, R>> store, std::exception_ptr source, Sink sink,
-           std::stop_token stop, Clock::time_point began)
-      : workshop_(manager.workshop()),
-        running_(workshop_.runs),
-        store_(std::move(store)),
-        source_(std::move(source)),
-        sink_(std::move(sink)),
-        batch_(manager.terms(*store_, this->token(), began), manager.function, *store_, workshop_, &sink_),
-        with_outer_(std::move(stop), Cancel{this}) {}
-
-  /// Once, on whichever thread. Afterwards this object may be gone.
-  void drive() noexcept {
-    std::exception_ptr thrown;
-    Report<Task, R> report = carry_out(batch_, store_, source_, thrown);
-    running_.end();
-    this->finish(std::move(report), std::move(thrown));
-  }
-
-  [[nodiscard]] Progress progress() const noexcept override {
-    Progress sum = batch_.progress();
-    if (this->done()) sum.elapsed = this->report().elapsed;
-    return sum;
-  }
-
- protected:
-  void help() noexcept override { workshop_.pool.join_in(batch_); }
-
- private:
-  struct Cancel {
-    Launched* run;
-    void operator()() const noexcept { run->cancel(); }
-  };
-
-  Workshop& workshop_;
-  Running running_;
-  std::shared_ptr<Store<Task, R>> store_;
-  std::exception_ptr source_;
-  Sink sink_;
-  Batch<F, Task, R, Sink> batch_;
-  std::stop_callback<Cancel> with_outer_;  // last: it may call as soon as it stands
-};
 
 /// The run behind a stream of a manager.
 template <class F, class Task, class R, class Tasks>
@@ -218,7 +209,7 @@ class Streamed final : public AnyFlow<Task, R> {
  public:
   Streamed(ManagerState<F>& manager, Tasks&& tasks, StreamOptions how, std::stop_token stop)
       : running_(manager.workshop().runs),
-        flow_(manager.terms(manager.workers, size_of(tasks), 0, stopper_.get_token(), Clock::now()), manager.function, manager.workshop(),
+        flow_(manager.template terms<Task>(manager.workers, size_of(tasks), 0, stopper_.get_token(), Clock::now()), manager.function, manager.workshop(),
               std::forward<Tasks>(tasks), how),
         with_outer_(std::move(stop), Cancel{this}) {}
   ~Streamed() override { stopper_.request_stop(); }
@@ -273,7 +264,7 @@ auto TaskManager<F>::check() const {
     case Mode::serial:
     case Mode::thread: return;
     case Mode::process: return detail::require_codec<detail::ResultOf<F, std::ranges::range_value_t<Tasks>>>("results", "from");
-    case Mode::coroutine: throw UsageError("taskmgr: this version has no Mode::coroutine yet: use Mode::thread");
+    case Mode::coroutine: return detail::require_coroutine<F, std::ranges::range_value_t<Tasks>>();
   }
 }
 
@@ -318,6 +309,21 @@ auto TaskManager<F>::launch(Tasks&& tasks, Sink&& sink, std::stop_token stop) co
       *state_, std::move(store), std::move(source), std::forward<Sink>(sink), std::move(stop), began);
   if (!state_->workshop().pool.post(detail::job_of<&Launched::drive>(*run))) run->drive();
   return Run<Task, R>{std::move(run)};
+}
+
+template <class F>
+template <class Tasks, class Sink>
+  requires(!std::is_same_v<std::remove_cvref_t<Sink>, std::stop_token>)
+auto TaskManager<F>::start_async(Tasks&& tasks, Sink&& sink, std::stop_token stop) const {
+  check<Tasks>();
+  using Task = std::ranges::range_value_t<Tasks>;
+  using R = detail::ResultOf<F, Task>;
+  using Callee = std::decay_t<Sink>;
+  detail::require_sink<Callee, Task, R>();
+
+  auto store = std::make_shared<detail::Store<Task, R>>();
+  std::exception_ptr source = store->fill(std::forward<Tasks>(tasks), state_->options.duplicates == Duplicates::share);
+  return detail::awaited_run(*state_, std::move(store), std::move(source), Callee(std::forward<Sink>(sink)), std::move(stop));
 }
 
 template <class F>

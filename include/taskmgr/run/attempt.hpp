@@ -78,9 +78,13 @@ class Attempts : public Crew {
 
   [[nodiscard]] Home& home() noexcept { return static_cast<Home&>(*this); }
 
-  /// What the function makes of a task.
+  [[nodiscard]] const F& function() const noexcept { return function_; }
+
+  /// What the function makes of a task. A coroutine is driven to its end.
   R made(Seat& seat, const Task& task) {
-    if constexpr (std::is_void_v<CallResult<F, Task>>) {
+    if constexpr (gives_coroutine<F, Task>) {
+      return Awaited<CallResult<F, Task>>::drive(call(function_, seat.context, task), seat.context.stop_token());
+    } else if constexpr (std::is_void_v<CallResult<F, Task>>) {
       call(function_, seat.context, task);
       return {};
     } else {

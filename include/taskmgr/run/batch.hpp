@@ -46,6 +46,7 @@ template <class F, class Task, class R, class Sink = NoSink>
 class Batch final : public RemoteAttempts<Batch<F, Task, R, Sink>, F, Task, R> {
   using Base = RemoteAttempts<Batch, F, Task, R>;
   friend Base;
+  friend AsyncAttempts<Batch, F, Task, R>;
   friend Attempts<Batch, F, Task, R>;
 
  public:
@@ -64,6 +65,12 @@ class Batch final : public RemoteAttempts<Batch<F, Task, R, Sink>, F, Task, R> {
 
   /// Runs it all, on the calling thread and whoever helps; returns when every task has its outcome and nobody is left.
   void drive();
+
+  /// Has its coroutines driven by `loop`, which whoever waits for what this gives goes on using. Of a function that gives some.
+  [[nodiscard]] auto take_off(EventLoop& loop) {
+    tell_duplicates();
+    return this->flight_on(loop, size_);
+  }
 
   /// What a task of this run took, waits included, helps to guess what one of the next will.
   void remember(std::chrono::nanoseconds elapsed) noexcept {
@@ -134,8 +141,10 @@ template <class F, class Task, class R, class Sink>
 void Batch<F, Task, R, Sink>::drive() {
   tell_duplicates();
   if (size_ == 0) return;
-  if (this->options().mode == Mode::process) {
-    this->employ();
+  const Mode mode = this->options().mode;
+  if (mode == Mode::process || mode == Mode::coroutine) {
+    if (mode == Mode::process) this->employ();
+    else this->fly();
     this->publish_quietly(work(this->seats()[0]));  // what could not be begun is cancelled
     return;
   }

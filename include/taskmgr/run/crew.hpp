@@ -26,8 +26,8 @@
 #include "../core/event.hpp"
 #include "../core/list.hpp"
 #include "../core/options.hpp"
-#include "descriptor.hpp"
 #include "hub.hpp"
+#include "job.hpp"
 #include "retry_queue.hpp"
 #include "share.hpp"
 #include "ticker.hpp"
@@ -133,6 +133,10 @@ class Crew : public Ear {
 
   [[nodiscard]] Progress progress() const noexcept;
   [[nodiscard]] FirstException& thrown() noexcept { return thrown_; }
+  [[nodiscard]] const Options& options() const noexcept { return options_; }
+  [[nodiscard]] std::span<Seat> seats() const noexcept { return seats_; }
+  /// Attempts are measured.
+  [[nodiscard]] bool measures() const noexcept { return measures_; }
 
   // --- helpers: all of it under the lock of the pool, but for `help`
 
@@ -152,12 +156,16 @@ class Crew : public Ear {
     return !called.load(std::memory_order_relaxed) && (now - began_).count() < worth_a_call;
   }
   void wake_driver() noexcept;
-  /// A driver that rests in `poll`, or null: `bell` is rung when it is to wake up.
-  void listen(Bell* bell) noexcept;
+  /// For a driver that rests elsewhere: `bell` is called when it is to wake up, by whichever thread, and must not throw.
+  void listen(Job bell) noexcept;
+  void listen_no_more() noexcept { listen({nullptr, nullptr}); }
   void ring() noexcept;
 
   /// Works until there is nothing to take.
   void help(Seat& seat) noexcept;
+
+  /// Calls `on_worker_start` if this thread is new on the seat. If that throws: false, and the seat is barred.
+  [[nodiscard]] bool ready(Seat& seat) noexcept;
 
   // --- what a task says
 
@@ -172,12 +180,6 @@ class Crew : public Ear {
  protected:
   /// Takes tasks and runs or cancels them until there is nothing to take; says how many it has settled and not published.
   virtual std::size_t work(Seat& seat) noexcept = 0;
-
-  /// Calls `on_worker_start` if this thread is new on the seat. If that throws: false, and the seat is barred.
-  [[nodiscard]] bool ready(Seat& seat) noexcept;
-
-  [[nodiscard]] const Options& options() const noexcept { return options_; }
-  [[nodiscard]] std::span<Seat> seats() const noexcept { return seats_; }
 
   // --- settling
 
@@ -235,8 +237,6 @@ class Crew : public Ear {
     tell(EventKind::task_duplicate, {.number = number, .task = task});
   }
 
-  /// Attempts are measured.
-  [[nodiscard]] bool measures() const noexcept { return measures_; }
   [[nodiscard]] bool tells_tasks() const noexcept { return hub_.wants_tasks(); }
   [[nodiscard]] const std::stop_token& token() const noexcept { return token_; }
   [[nodiscard]] Watchdog& watchdog() noexcept { return watchdog_; }
@@ -283,7 +283,7 @@ class Crew : public Ear {
   std::mutex mutex_;  // of the driver's rest; never held while anything of the user's is called
   std::condition_variable changed_;
   bool woken_ = false;
-  Bell* bell_ = nullptr;
+  Job bell_{nullptr, nullptr};
   std::atomic<bool> resting_{false};
 
   struct OnStop {
@@ -423,17 +423,17 @@ inline void Crew::wake_driver() noexcept {
   {
     const std::scoped_lock lock(mutex_);
     woken_ = true;
-    if (bell_ != nullptr) bell_->ring();
+    if (bell_.run != nullptr) bell_();
   }
   changed_.notify_all();
 }
 
 inline void Crew::ring() noexcept {
   const std::scoped_lock lock(mutex_);
-  if (bell_ != nullptr) bell_->ring();
+  if (bell_.run != nullptr) bell_();
 }
 
-inline void Crew::listen(Bell* bell) noexcept {
+inline void Crew::listen(Job bell) noexcept {
   const std::scoped_lock lock(mutex_);
   bell_ = bell;
 }

@@ -26,18 +26,10 @@
 #include "crew.hpp"
 #include "descriptor.hpp"
 #include "share.hpp"
+#include "supply.hpp"
 #include "wire.hpp"
 
 namespace taskmgr::detail {
-
-/// An attempt at a task.
-struct Errand {
-  std::size_t id = 0;
-  int attempt = 1;
-  bool announced = false;  // that it begins was told: it is not told again when the errand has to be run anew
-  bool alone = false;      // no other goes into its order: it is large, or workers have died near it
-  std::uint8_t lost = 0;   // workers that took it and died, and seemed to be at nothing
-};
 
 /// Before an order: how long it is, and where its first errand stands among all that this worker was ever sent.
 struct OrderHead {
@@ -205,14 +197,10 @@ class WorkerPages {
 };
 
 /// What a run is for those who have it worked at by other processes; see process.hpp and worker.hpp.
-class Remote {
+class Remote : public Supply {
  public:
   // --- here: by the one thread that drives the workers
 
-  /// Attempts that are to be made now: at most `most` are appended. Throws `std::bad_alloc`, and has then taken none.
-  virtual void next_errands(List<Errand>& errands, std::size_t most) = 0;
-  /// About how many tasks nobody has taken yet.
-  [[nodiscard]] virtual std::size_t left() const noexcept = 0;
   /// Writes what a worker has not inherited of a task.
   virtual void write_task(std::size_t id, Writer& writer) = 0;
   /// The attempt was begun.
@@ -230,13 +218,6 @@ class Remote {
   virtual void said(const Errand& errand, const FrameHead& head, Reader& reader, Seat& seat) = 0;
   /// There is nobody to make the attempt, nor any other at this task.
   virtual void given_up(const Errand& errand, const std::exception_ptr& why, Seat& seat) noexcept = 0;
-  /// The attempt is not made any more.
-  virtual void cancelled(const Errand& errand, Seat& seat) noexcept = 0;
-  /// These tasks have their outcomes, on this seat.
-  virtual void publish_all(std::span<const std::size_t> ids, Seat& seat) noexcept = 0;
-  /// There is, or may come, something to do.
-  [[nodiscard]] virtual bool goes_on() const noexcept = 0;
-
   // --- there: in a worker
 
   /// Makes an attempt and appends a frame with its result, or with what it threw. Throws `std::bad_alloc`.

@@ -95,6 +95,7 @@ template <class F, class Task, class R, class Tasks>
 class Flow final : public AnyFlow<Task, R>, public RemoteAttempts<Flow<F, Task, R, Tasks>, F, Task, R> {
   using Base = RemoteAttempts<Flow, F, Task, R>;
   friend Base;
+  friend AsyncAttempts<Flow, F, Task, R>;
   friend Attempts<Flow, F, Task, R>;
 
  public:

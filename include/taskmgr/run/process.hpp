@@ -51,11 +51,11 @@ class Fleet {
     }
     polled_.reserve(1 + 3 * count_);
     polled_for_.reserve(3 * count_);
-    crew_.listen(&bell_);
+    crew_.listen(job_of<&Bell::ring>(bell_));
   }
   Fleet(const Fleet&) = delete;
   Fleet& operator=(const Fleet&) = delete;
-  ~Fleet() { crew_.listen(nullptr); }
+  ~Fleet() { crew_.listen_no_more(); }
 
   /// Until the run needs nothing more, and all workers have gone.
   void drive() noexcept;

@@ -21,6 +21,7 @@
 #include "../core/large.hpp"
 #include "attempt.hpp"
 #include "codec.hpp"
+#include "coroutine.hpp"
 #include "errand.hpp"
 #include "process.hpp"
 #include "remote_error.hpp"
@@ -44,8 +45,8 @@ struct Partial {
 /// Attempts of `F` at tasks that `Home` keeps, here or in worker processes. `Home::sends_tasks` says that a worker has not
 /// inherited the tasks, so that they have to be sent; for the rest see `Attempts`.
 template <class Home, class F, class Task, class R>
-class RemoteAttempts : public Attempts<Home, F, Task, R>, public Remote {
-  using Base = Attempts<Home, F, Task, R>;
+class RemoteAttempts : public AsyncAttempts<Home, F, Task, R>, public Remote {
+  using Base = AsyncAttempts<Home, F, Task, R>;
 
  protected:
   using Base::Base;

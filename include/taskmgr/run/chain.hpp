@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// Coroutines that wait for each other, of which the innermost runs; and what each of them knows.
+
+#include <coroutine>
+#include <cstdint>
+#include <exception>
+#include <utility>
+
+#include "../core/error.hpp"
+#include "event_loop.hpp"
+
+namespace taskmgr::detail {
+
+class Chain;
+
+/// What the promise of every `Async` has, whatever its result.
+class PromiseBase {
+ public:
+  PromiseBase() = default;
+  PromiseBase(const PromiseBase&) = delete;
+  PromiseBase& operator=(const PromiseBase&) = delete;
+
+  /// The chain that it is in: null before it has begun.
+  [[nodiscard]] Chain* chain() const noexcept { return chain_; }
+
+  struct Final {
+    [[nodiscard]] bool await_ready() const noexcept { return false; }
+    template <class P>
+    void await_suspend(std::coroutine_handle<P> ended) const noexcept;
+    void await_resume() const noexcept {}
+  };
+  [[nodiscard]] std::suspend_always initial_suspend() const noexcept { return {}; }
+  [[nodiscard]] Final final_suspend() const noexcept { return {}; }
+
+ protected:
+  ~PromiseBase() = default;
+
+ private:
+  friend Chain;
+  friend void drop(PromiseBase& promise) noexcept;
+
+  // Promises have no stricter alignment than a frame has: they all lie behind its two pointers.
+  void resume() { std::coroutine_handle<PromiseBase>::from_promise(*this).resume(); }
+  void destroy() noexcept { std::coroutine_handle<PromiseBase>::from_promise(*this).destroy(); }
+
+  Chain* chain_ = nullptr;
+  PromiseBase* outer_ = nullptr;  // who awaits it; null for the outermost of a chain
+};
+
+/// Ends a coroutine that has not begun. Its parameters may hold others, and those yet others: deep down, they are kept until
+/// the outer ones have ended, for a stack is not endless.
+void drop(PromiseBase& promise) noexcept;
+
+/// A coroutine, what it awaits, what that awaits, and so on: at most one of them runs, and all are ended by the chain. Each
+/// is resumed from the loop in `fire`, never from another one, so the depth of a chain takes no stack.
+///
+/// A chain is in one place at a time: it runs, it is ready, it waits for a time or a descriptor, or for others (`Inner`), or
+/// something foreign knows how to resume its innermost coroutine. Thread safety: the thread of its loop.
+class Chain : public Entry {
+ public:
+  /// Who the chain is for.
+  class Owner {
+   public:
+    explicit Owner(EventLoop& loop) noexcept : loop_(loop) {}
+    [[nodiscard]] EventLoop& loop() const noexcept { return loop_; }
+    /// Its outermost coroutine has ended, and `chain` holds its promise. May end the chain.
+    virtual void ended(Chain& chain) noexcept = 0;
+
+   protected:
+    ~Owner() = default;
+
+   private:
+    EventLoop& loop_;
+  };
+
+  /// What a chain waits for other than a time or a descriptor.
+  class Inner {
+   public:
+    /// The chain has been asked to stop: `Chain::wake` is to be called soon.
+    virtual void stop() noexcept = 0;
+
+   protected:
+    ~Inner() = default;
+  };
+
+  Chain() = default;
+  ~Chain() { clear(); }
+
+  /// It is to run this coroutine for `owner`, when it is fired first.
+  void begin(Owner& owner, PromiseBase& outermost) noexcept {
+    owner_ = &owner;
+    outermost.chain_ = this;
+    innermost_ = &outermost;
+    done_ = stopped_ = false;
+  }
+  void fire() noexcept final;
+
+  /// Ends all of its coroutines, from the inside to the outside.
+  void clear() noexcept {
+    unlink();
+    while (innermost_ != nullptr) {
+      PromiseBase* const ending = innermost_;
+      innermost_ = ending->outer_;
+      ending->destroy();
+    }
+  }
+
+  /// What it awaits from now on throws `Cancelled`, as does what it waits for now, at once.
+  void stop() noexcept {
+    if (stopped_) return;
+    stopped_ = true;
+    if (inner_ != nullptr) return inner_->stop();
+    if (!linked()) return;  // it runs, or waits for something foreign
+    unlink();
+    loop().soon(*this);
+  }
+  [[nodiscard]] bool stopped() const noexcept { return stopped_; }
+  void throw_if_stopped() const {
+    if (stopped_) throw Cancelled{};
+  }
+
+  /// Of one that has begun.
+  [[nodiscard]] EventLoop& loop() const noexcept { return owner_->loop(); }
+  /// Nothing runs, and none waits.
+  [[nodiscard]] bool idle() const noexcept { return innermost_ == nullptr; }
+  /// Of the coroutine that has ended.
+  [[nodiscard]] PromiseBase& outermost() const noexcept { return *innermost_; }
+
+  // --- for what is awaited
+
+  /// From now on `inner` says when to go on.
+  void wait_for(Inner& inner) noexcept { inner_ = &inner; }
+  void wake() noexcept {
+    inner_ = nullptr;
+    loop().soon(*this);
+  }
+  /// The innermost coroutine awaits another.
+  void enter(PromiseBase& inner) noexcept {
+    inner.chain_ = this;
+    inner.outer_ = innermost_;
+    innermost_ = &inner;
+    go_on();
+  }
+  /// The innermost coroutine has ended. It stays until the one outside of it has taken its result.
+  void leave() noexcept {
+    if (innermost_->outer_ != nullptr) left_ = true;
+    else done_ = true;
+    go_on();
+  }
+
+ private:
+  /// Whoever resumes a coroutine without the chain, something foreign, knows nothing of the others.
+  void go_on() noexcept {
+    if (driven_) goes_on_ = true;
+    else loop().soon(*this);
+  }
+
+  Owner* owner_ = nullptr;
+  PromiseBase* innermost_ = nullptr;
+  Inner* inner_ = nullptr;
+  bool driven_ : 1 = false;   // `fire` is at it
+  bool goes_on_ : 1 = false;  // there is another one to be resumed at once
+  bool left_ : 1 = false;     // the innermost has ended, another waits for it
+  bool done_ : 1 = false;
+  bool stopped_ : 1 = false;
+};
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+inline void Chain::fire() noexcept {
+  driven_ = true;
+  do {
+    goes_on_ = false;
+    if (done_) break;
+    if (left_) {
+      left_ = false;
+      innermost_ = innermost_->outer_;
+    }
+    innermost_->resume();
+  } while (goes_on_);
+  driven_ = false;
+  if (done_) owner_->ended(*this);
+}
+
+template <class P>
+void PromiseBase::Final::await_suspend(std::coroutine_handle<P> ended) const noexcept {
+  ended.promise().chain()->leave();
+}
+
+inline void drop(PromiseBase& promise) noexcept {
+  constexpr int deep = 300;
+  static constinit thread_local int depth = 0;
+  static constinit thread_local PromiseBase* kept = nullptr;
+  if (depth == deep) {
+    promise.outer_ = std::exchange(kept, &promise);
+    return;
+  }
+  ++depth;
+  promise.destroy();
+  while (depth == 1 && kept != nullptr) {
+    PromiseBase& next = *kept;
+    kept = next.outer_;
+    next.destroy();
+  }
+  --depth;
+}
+
+}  // namespace taskmgr::detail

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// Attempts that coroutines make, many at a time on one thread.
+
+#include <exception>
+#include <memory>
+#include <stop_token>
+#include <type_traits>
+#include <utility>
+
+#include "../core/call.hpp"
+#include "attempt.hpp"
+#include "async.hpp"
+#include "flight.hpp"
+
+namespace taskmgr::detail {
+
+/// Attempts of `F` at tasks that `Home` keeps, here or, where `F` returns a coroutine, on an event loop. For `Home` see
+/// `Attempts`.
+template <class Home, class F, class Task, class R, bool = gives_coroutine<F, Task>>
+class AsyncAttempts : public Attempts<Home, F, Task, R> {
+ protected:
+  using Attempts<Home, F, Task, R>::Attempts;
+
+  void fly() noexcept {}  // a manager of an ordinary function does not start in this mode
+};
+
+template <class Home, class F, class Task, class R>
+class AsyncAttempts<Home, F, Task, R, true> : public Attempts<Home, F, Task, R>, public Coroutines {
+  using Base = Attempts<Home, F, Task, R>;
+  using Way = Awaited<CallResult<F, Task>>;
+
+ protected:
+  using Base::Base;
+
+  /// Runs it all on a loop of the calling thread; if there cannot be one, no task is begun any more.
+  void fly() noexcept;
+  /// What keeps its coroutines on this loop, which others drive.
+  [[nodiscard]] Owner<Flight> flight_on(EventLoop& loop, std::size_t tasks) {
+    return Owner{new Flight{*this, *this, loop, std::min(most_in_flight(this->options()), std::max<std::size_t>(tasks, 1))}};
+  }
+
+  // --- Coroutines
+  [[nodiscard]] PromiseBase& begun(const Errand& errand, Clock::time_point now, Seat& seat) override;
+  [[nodiscard]] Step ended(const Errand& errand, PromiseBase* promise, Failure& failure, Chain& chain, Clock::time_point begun,
+                           Seat& seat) noexcept override;
+  [[nodiscard]] bool tells_stops() const noexcept override { return Base::in_context; }
+};
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+template <class Home, class F, class Task, class R>
+void AsyncAttempts<Home, F, Task, R, true>::fly() noexcept {
+  try {
+    EventLoop loop;
+    const Owner<Flight> flight = flight_on(loop, this->left());
+    try {
+      loop.run_until([this] { return this->settled(); });
+    } catch (...) {
+      flight->fail_all(std::current_exception());
+    }
+  } catch (...) {
+    this->thrown().keep(std::current_exception());
+    this->halt();
+  }
+}
+
+template <class Home, class F, class Task, class R>
+PromiseBase& AsyncAttempts<Home, F, Task, R, true>::begun(const Errand& errand, Clock::time_point now, Seat& seat) {
+  const Task& task = std::as_const(this->home()).task(errand.id);
+  const std::uint64_t number = this->home().number(errand.id);
+  ContextAccess::task(seat.context, number, errand.attempt, &task);
+  this->began(seat, number, errand.attempt, &task, now);
+  auto coroutine = Way::async(call(this->function(), seat.context, task));
+  return AsyncAccess::give_up(coroutine);
+}
+
+template <class Home, class F, class Task, class R>
+Step AsyncAttempts<Home, F, Task, R, true>::ended(const Errand& errand, PromiseBase* promise, Failure& failure, Chain& chain,
+                                                  Clock::time_point begun, Seat& seat) noexcept {
+  if (promise != nullptr) {
+    auto& gives = static_cast<Promise<typename Way::type>&>(*promise);
+    failure.exception = gives.exception();
+    if (failure.exception == nullptr) {
+      try {
+        this->home().slot(errand.id).succeed(errand.attempt, [&]() -> R { return gives.take_stored(); });
+      } catch (...) {
+        failure.exception = std::current_exception();
+      }
+    }
+  }
+  chain.clear();
+  const auto took = begun != Clock::time_point{} ? Clock::now() - begun : std::chrono::nanoseconds{0};
+  return this->settle(errand.id, errand.attempt, failure, took, seat, Asked::no);
+}
+
+}  // namespace taskmgr::detail

@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// The coroutines of one run that are in flight, on one event loop.
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <chrono>
+#include <coroutine>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <span>
+#include <stop_token>
+#include <utility>
+
+#include "../core/list.hpp"
+#include "../core/options.hpp"
+#include "attempt.hpp"
+#include "chain.hpp"
+#include "crew.hpp"
+#include "event_loop.hpp"
+#include "supply.hpp"
+
+namespace taskmgr::detail {
+
+/// How many coroutines of a run are in flight at most.
+[[nodiscard]] inline std::size_t most_in_flight(const Options& options) noexcept {
+  return options.workers != 0 ? options.workers : 1024;
+}
+
+/// What a run is for its coroutines: it begins attempts, and settles them when their coroutines have ended.
+class Coroutines : public Supply {
+ public:
+  /// Tells that the attempt begins, and calls the function. Throws what that throws.
+  [[nodiscard]] virtual PromiseBase& begun(const Errand& errand, Clock::time_point now, Seat& seat) = 0;
+  /// The attempt has ended: its value is in the promise, or `failure` says why there is no promise. `chain` is to be cleared.
+  [[nodiscard]] virtual Step ended(const Errand& errand, PromiseBase* promise, Failure& failure, Chain& chain,
+                                   Clock::time_point begun, Seat& seat) noexcept = 0;
+  /// The function wants to know when an attempt is to stop.
+  [[nodiscard]] virtual bool tells_stops() const noexcept = 0;
+
+ protected:
+  ~Coroutines() = default;
+};
+
+/// Keeps places for coroutines; as one comes free, the next attempt is begun there. All of it is done by entries of the loop:
+/// whoever turns the loop drives the run.
+///
+/// What a place has to have is kept small, for there may be millions: what only some runs need, such as a deadline, lies in a
+/// row of its own. Thread safety: the loop's thread; the run may call its bell from any.
+class Flight final : private Chain::Owner, public Chain::Inner {
+ public:
+  Flight(Coroutines& run, Crew& crew, EventLoop& loop, std::size_t most);
+  Flight(const Flight&) = delete;
+  Flight& operator=(const Flight&) = delete;
+  /// Ends the coroutines that are still in flight, where they wait.
+  ~Flight() { crew_.listen_no_more(); }
+
+  /// There may be something to begin.
+  void more() noexcept {
+    if (!more_.linked()) loop().soon(more_);
+  }
+
+  /// The loop cannot go on: what is in flight has failed for this, and the rest is cancelled.
+  void fail_all(const std::exception_ptr& why) noexcept;
+
+  // --- a coroutine that awaits the end of the run
+
+  [[nodiscard]] bool await_ready() const noexcept { return !run_.goes_on(); }
+  template <class P>
+  void await_suspend(std::coroutine_handle<P> waiting) noexcept {
+    waiting_ = waiting.promise().chain();
+    waiting_->wait_for(*this);
+    if (waiting_->stopped()) stop();
+  }
+  void await_resume() const noexcept {}
+  void stop() noexcept override { crew_.cancel(); }
+
+ private:
+  struct Place final : Chain {
+    int attempt = 0;
+    std::uint32_t number = 0;
+    union {
+      std::size_t id;
+      Place* next_free;
+    };
+    Place() noexcept : next_free(nullptr) {}
+    ~Place() = default;
+  };
+  /// What an attempt has where somebody looks at the time.
+  struct Watch final : Entry {
+    void fire() noexcept override { flight->stop(*place, *this); }
+    Flight* flight = nullptr;
+    Place* place = nullptr;
+    Clock::time_point begun{};
+    std::stop_source stop_source{std::nostopstate};
+  };
+  template <void (Flight::*method)()>
+  struct Call final : Entry {
+    explicit Call(Flight& f) noexcept : flight(f) {}
+    void fire() noexcept override { (flight.*method)(); }
+    Flight& flight;
+  };
+  struct Block {
+    Array<Place> places;
+    Array<Watch> watches;
+  };
+  static constexpr std::size_t first_block = 64;  // places; each block has twice as many as the one before
+  static constexpr std::size_t at_a_time = 64;
+
+  void admit();
+  void begin(const Errand& errand) noexcept;
+  void ended(Chain& chain) noexcept override;
+  void end(Place& place, PromiseBase* promise, Failure& failure) noexcept;
+  void settled(std::size_t id, Seat& seat) noexcept;
+  void publish() noexcept;
+  void publish_all(std::span<const std::size_t> ids, Seat& seat) noexcept;
+  void stop(Place& place, Watch& watch) noexcept;
+  void stop_all() noexcept;
+  [[nodiscard]] std::size_t make_room(std::size_t wanted) noexcept;
+  void free(Place& place) noexcept {
+    place.next_free = std::exchange(free_, &place);
+    ++free_count_;
+  }
+
+  [[nodiscard]] static std::size_t block_of(std::size_t number) noexcept {
+    return static_cast<std::size_t>(std::bit_width(number / first_block + 1)) - 1;
+  }
+  [[nodiscard]] static std::size_t begin_of(std::size_t block) noexcept { return first_block * ((std::size_t{1} << block) - 1); }
+  [[nodiscard]] Place& place(std::size_t number) const noexcept {
+    const std::size_t block = block_of(number);
+    return blocks_[block].places[number - begin_of(block)];
+  }
+  /// Of a run that is watched.
+  [[nodiscard]] Watch& watch(std::size_t number) const noexcept {
+    const std::size_t block = block_of(number);
+    return blocks_[block].watches[number - begin_of(block)];
+  }
+  [[nodiscard]] Seat& seat(std::size_t number) const noexcept { return crew_.seats()[crew_.seats().size() == 1 ? 0 : number]; }
+
+  Coroutines& run_;
+  Crew& crew_;
+  const std::size_t most_;
+  const bool watched_;   // the time is looked at
+  const bool has_stops_; // each attempt has a stop token of its own
+  bool all_stopped_ = false;
+  std::size_t made_ = 0;  // places
+  std::size_t flying_ = 0;
+  std::size_t free_count_ = 0;
+  Place* free_ = nullptr;
+  List<Block> blocks_;
+  List<Errand> errands_;
+  std::array<std::size_t, at_a_time> done_{};  // settled, and not published
+  std::size_t done_count_ = 0;
+  Chain* waiting_ = nullptr;  // for the end of the run
+  Call<&Flight::admit> more_{*this};
+  Call<&Flight::admit> retry_{*this};
+  EventLoop::Signal bell_;
+};
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+inline Flight::Flight(Coroutines& run, Crew& crew, EventLoop& loop, std::size_t most)
+    : Chain::Owner(loop),
+      run_(run),
+      crew_(crew),
+      most_(most),
+      watched_(crew.measures() || crew.options().timeout.count() != 0),
+      has_stops_(crew.options().timeout.count() != 0 && run.tells_stops()),
+      bell_(loop, more_) {
+  errands_.reserve(at_a_time);
+  crew.listen(job_of<&EventLoop::Signal::raise>(bell_));
+  more();
+}
+
+inline void Flight::admit() {
+  publish();
+  if (crew_.cancelling() && !std::exchange(all_stopped_, true)) stop_all();
+  const bool stopping = crew_.stopping();
+  const std::size_t room = stopping ? at_a_time : make_room(at_a_time);
+  errands_.clear();
+  if (room != 0) run_.next_errands(errands_, room);  // there is room for them in the list
+  for (const Errand& errand : errands_) {
+    if (!crew_.stopping()) {
+      begin(errand);
+    } else {
+      run_.cancelled(errand, crew_.seats()[0]);
+      settled(errand.id, crew_.seats()[0]);
+    }
+  }
+  publish();
+  if (errands_.size() == room && room != 0) more();  // there may be others
+  retry_.unlink();
+  if (const Clock::time_point due = crew_.next_due(); due != RetryQueue::never && free_count_ != 0) loop().at(retry_, due);
+}
+
+/// Makes places as far as they are needed; says how many are free, up to `wanted`.
+inline std::size_t Flight::make_room(std::size_t wanted) noexcept {
+  wanted = std::min(wanted, std::max<std::size_t>(run_.left(), 1));
+  while (free_count_ < wanted && made_ < most_) {
+    try {
+      const std::size_t block = block_of(made_);
+      if (block == blocks_.size()) {
+        const std::size_t count = std::min(first_block << block, most_ - made_);
+        Block fresh{Array{new Place[count]}, {}};
+        if (watched_) fresh.watches = Array{new Watch[count]};
+        blocks_.push_back(std::move(fresh));
+      }
+    } catch (...) {
+      if (made_ == 0) {
+        crew_.thrown().keep(std::current_exception());
+        crew_.halt();
+      }
+      break;
+    }
+    const std::size_t number = made_++;
+    if (!crew_.ready(seat(number))) continue;  // nothing is run there
+    place(number).number = static_cast<std::uint32_t>(number);
+    free(place(number));
+  }
+  if (free_count_ == 0 && flying_ == 0) crew_.halt();  // nothing can be run anywhere
+  return std::min(wanted, free_count_);
+}
+
+inline void Flight::begin(const Errand& errand) noexcept {
+  Place& place = *free_;
+  free_ = place.next_free;
+  --free_count_;
+  ++flying_;
+  place.id = errand.id;
+  place.attempt = errand.attempt;
+  Seat& seat = this->seat(place.number);
+  Clock::time_point now{};
+  if (watched_) {
+    Watch& watch = this->watch(place.number);
+    watch.flight = this;
+    watch.place = &place;
+    watch.begun = now = Clock::now();
+  }
+  try {
+    if (has_stops_) {
+      Watch& watch = this->watch(place.number);
+      watch.stop_source = std::stop_source{};
+      ContextAccess::deadline(seat.context, later(now, crew_.options().timeout), watch.stop_source.get_token());
+    }
+    place.begin(*this, run_.begun(errand, now, seat));
+  } catch (...) {
+    Failure failure{TaskError::Kind::exception, std::current_exception()};
+    return end(place, nullptr, failure);
+  }
+  if (crew_.options().timeout.count() != 0) loop().at(watch(place.number), later(now, crew_.options().timeout));
+  place.fire();
+}
+
+inline void Flight::ended(Chain& chain) noexcept {
+  Failure failure{TaskError::Kind::exception, nullptr};
+  end(static_cast<Place&>(chain), &chain.outermost(), failure);
+}
+
+inline void Flight::end(Place& place, PromiseBase* promise, Failure& failure) noexcept {
+  Seat& seat = this->seat(place.number);
+  Clock::time_point begun{};
+  if (watched_) {
+    Watch& watch = this->watch(place.number);
+    watch.unlink();
+    begun = watch.begun;
+  }
+  const Errand errand{.id = place.id, .attempt = place.attempt};
+  const Step step = run_.ended(errand, promise, failure, place, begun, seat);
+  --flying_;
+  free(place);
+  if (step == Step::settled) settled(errand.id, seat);
+  more();
+}
+
+inline void Flight::settled(std::size_t id, Seat& seat) noexcept {
+  if (crew_.seats().size() != 1) return publish_all({&id, 1}, seat);
+  done_[done_count_++] = id;
+  if (done_count_ == done_.size()) publish();
+}
+
+inline void Flight::publish() noexcept {
+  if (done_count_ != 0) publish_all({done_.data(), std::exchange(done_count_, 0)}, crew_.seats()[0]);
+}
+
+inline void Flight::publish_all(std::span<const std::size_t> ids, Seat& seat) noexcept {
+  run_.publish_all(ids, seat);
+  if (waiting_ != nullptr && !run_.goes_on()) std::exchange(waiting_, nullptr)->wake();
+}
+
+inline void Flight::stop(Place& place, Watch& watch) noexcept {
+  watch.stop_source.request_stop();
+  place.stop();
+}
+
+inline void Flight::stop_all() noexcept {
+  for (std::size_t number = 0; number != made_; ++number) {
+    if (place(number).idle()) continue;
+    if (has_stops_) watch(number).stop_source.request_stop();
+    place(number).stop();
+  }
+}
+
+inline void Flight::fail_all(const std::exception_ptr& why) noexcept {
+  crew_.halt();
+  for (std::size_t number = 0; number != made_; ++number) {
+    Place& place = this->place(number);
+    if (place.idle()) continue;
+    place.clear();
+    Failure failure{TaskError::Kind::exception, why};
+    end(place, nullptr, failure);
+  }
+  publish();
+}
+
+}  // namespace taskmgr::detail
