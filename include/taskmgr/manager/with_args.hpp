@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "../core/call.hpp"
+#include "../run/async.hpp"
 
 namespace taskmgr {
 
@@ -28,6 +29,21 @@ struct ClassOfMembers<M C::*, Rest...> {
   using taskmgr_task = C;
 };
 
+/// `use(value)`. If that is a coroutine, the value lives until it has ended.
+template <class Value, class Use>
+auto held_for(Value&& value, const Use& use) {
+  using Used = std::invoke_result_t<const Use&, const std::remove_reference_t<Value>&>;
+  if constexpr (!Awaited<Used>::value) {
+    return static_cast<std::decay_t<Used>>(use(value));
+  } else {
+    constexpr auto held = [](Value kept, Use used) -> Async<typename Awaited<Used>::type> {
+      auto pending = Awaited<Used>::async(used(kept));
+      co_return co_await pending;
+    };
+    return held(std::forward<Value>(value), use);
+  }
+}
+
 /// `f` of what the projections make of a task: one projection gives a value, or a tuple that is unpacked where `f` wants it
 /// so; several give an argument each.
 template <class F, class... P>
@@ -39,22 +55,24 @@ class WithArgs : public ClassOfMembers<P...> {
   template <class Task>
     requires(std::is_invocable_v<const P&, const Task&> && ...)
   auto operator()(Context& context, const Task& task) const {
-    return std::apply(
-        [&](const auto&... projection) {
-          if constexpr (sizeof...(P) == 1) {
-            // a projection to a member refers to it; one to a value keeps it for the call
-            const auto& value = (std::invoke(projection, task), ...);
-            require_callable<F, std::remove_cvref_t<decltype(value)>>();
-            return call(f_, context, value);
-          } else {
-            const std::tuple<std::invoke_result_t<const P&, const Task&>...> values{std::invoke(projection, task)...};
-            return call_unpacked(context, values);
-          }
-        },
-        projections_);
+    return std::apply([&](const auto&... projection) { return apply(context, task, projection...); }, projections_);
   }
 
  private:
+  template <class Task, class Projection>
+  auto apply(Context& context, const Task& task, const Projection& projection) const {
+    using Value = std::invoke_result_t<const Projection&, const Task&>;  // a projection to a member refers to it
+    require_callable<F, std::remove_cvref_t<Value>>();
+    return held_for<Value>(std::invoke(projection, task),
+                           [this, &context](const auto& value) -> decltype(auto) { return call(f_, context, value); });
+  }
+  template <class Task, class... Projections>
+  auto apply(Context& context, const Task& task, const Projections&... projections) const {
+    using Values = std::tuple<std::invoke_result_t<const Projections&, const Task&>...>;
+    return held_for<Values>(Values{std::invoke(projections, task)...},
+                            [this, &context](const auto& values) { return this->call_unpacked(context, values); });
+  }
+
   template <class Values>
   auto call_unpacked(Context& context, const Values& values) const {
     return std::apply(
@@ -84,7 +102,9 @@ class WithResult {
   template <class Task>
   auto operator()(Context& context, const Task& task) const {
     require_callable<F, Task>();
-    if constexpr (std::is_void_v<CallResult<F, Task>>) {
+    if constexpr (gives_coroutine<F, Task>) {
+      return later(context, task);
+    } else if constexpr (std::is_void_v<CallResult<F, Task>>) {
       call(f_, context, task);
       static_assert(std::is_invocable_v<const G&, const Task&>,
                     "taskmgr: with_result: the function gives nothing, so the second takes the task alone");
@@ -97,6 +117,32 @@ class WithResult {
   }
 
  private:
+  template <class Task>
+  auto later([[maybe_unused]] Context& context, const Task& task) const {
+    using Value = typename Awaited<CallResult<F, Task>>::type;
+    if constexpr (std::is_void_v<Value>) {
+      static_assert(std::is_invocable_v<const G&, const Task&>,
+                    "taskmgr: with_result: the function gives nothing, so the second takes the task alone");
+      return with_nothing<std::decay_t<std::invoke_result_t<const G&, const Task&>>>(context, task);
+    } else {
+      static_assert(std::is_invocable_v<const G&, const Task&, Value>,
+                    "taskmgr: with_result: the second function takes the task and the result");
+      return with_value<Value, std::decay_t<std::invoke_result_t<const G&, const Task&, Value>>>(context, task);
+    }
+  }
+  template <class R, class Task>
+  Async<R> with_nothing(Context& context, const Task& task) const {
+    auto pending = Awaited<CallResult<F, Task>>::async(call(f_, context, task));
+    co_await pending;
+    co_return std::invoke(g_, task);
+  }
+  template <class Value, class R, class Task>
+  Async<R> with_value(Context& context, const Task& task) const {
+    auto pending = Awaited<CallResult<F, Task>>::async(call(f_, context, task));
+    Value value = co_await pending;
+    co_return std::invoke(g_, task, std::move(value));
+  }
+
   F f_;
   G g_;
 };

@@ -69,7 +69,7 @@ class Batch final : public RemoteAttempts<Batch<F, Task, R, Sink>, F, Task, R> {
   /// Has its coroutines driven by `loop`, which whoever waits for what this gives goes on using. Of a function that gives some.
   [[nodiscard]] auto take_off(EventLoop& loop) {
     tell_duplicates();
-    return this->flight_on(loop, size_);
+    return this->flight_on(loop);
   }
 
   /// What a task of this run took, waits included, helps to guess what one of the next will.

@@ -24,7 +24,13 @@ class AsyncAttempts : public Attempts<Home, F, Task, R> {
  protected:
   using Attempts<Home, F, Task, R>::Attempts;
 
-  void fly() noexcept {}  // a manager of an ordinary function does not start in this mode
+  // A manager of an ordinary function does not start in this mode.
+  void fly() noexcept {}
+  struct OwnFlight {
+    void begin(AsyncAttempts&, std::size_t) const noexcept {}
+    template <class Done>
+    void turn(const Done&) const noexcept {}
+  };
 };
 
 template <class Home, class F, class Task, class R>
@@ -38,33 +44,64 @@ class AsyncAttempts<Home, F, Task, R, true> : public Attempts<Home, F, Task, R>,
   /// Runs it all on a loop of the calling thread; if there cannot be one, no task is begun any more.
   void fly() noexcept;
   /// What keeps its coroutines on this loop, which others drive.
-  [[nodiscard]] Owner<Flight> flight_on(EventLoop& loop, std::size_t tasks) {
-    return Owner{new Flight{*this, *this, loop, std::min(most_in_flight(this->options()), std::max<std::size_t>(tasks, 1))}};
-  }
+  [[nodiscard]] Owner<Flight> flight_on(EventLoop& loop) { return Owner{new Flight{*this, *this, loop, places()}}; }
+  /// A loop and what it drives.
+  class OwnFlight;
 
   // --- Coroutines
   [[nodiscard]] PromiseBase& begun(const Errand& errand, Clock::time_point now, Seat& seat) override;
   [[nodiscard]] Step ended(const Errand& errand, PromiseBase* promise, Failure& failure, Chain& chain, Clock::time_point begun,
                            Seat& seat) noexcept override;
   [[nodiscard]] bool tells_stops() const noexcept override { return Base::in_context; }
+
+ private:
+  [[nodiscard]] std::size_t places() const noexcept {
+    return std::min(most_in_flight(this->options()), std::max<std::size_t>(this->left(), 1));
+  }
+};
+
+template <class Home, class F, class Task, class R>
+class AsyncAttempts<Home, F, Task, R, true>::OwnFlight {
+ public:
+  /// Once; if there cannot be one, no task is begun any more.
+  void begin(AsyncAttempts& run, std::size_t places) noexcept {
+    if (on_) return on_->flight.more();
+    try {
+      on_ = Owner{new On{{}, run, places}};
+    } catch (...) {
+      run.thrown().keep(std::current_exception());
+      run.halt();
+    }
+  }
+  /// Drives them until `done()`, if it has begun and can be done.
+  template <class Done>
+  void turn(const Done& done) noexcept {
+    if (!on_) return;
+    on_->flight.more();
+    try {
+      on_->loop.run_until(done);
+    } catch (...) {
+      on_->flight.fail_all(std::current_exception());
+    }
+  }
+
+ private:
+  struct On {
+    EventLoop loop;
+    AsyncAttempts& run;
+    std::size_t places;
+    Flight flight{run, run, loop, places};
+  };
+  Owner<On> on_;
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
 
 template <class Home, class F, class Task, class R>
 void AsyncAttempts<Home, F, Task, R, true>::fly() noexcept {
-  try {
-    EventLoop loop;
-    const Owner<Flight> flight = flight_on(loop, this->left());
-    try {
-      loop.run_until([this] { return this->settled(); });
-    } catch (...) {
-      flight->fail_all(std::current_exception());
-    }
-  } catch (...) {
-    this->thrown().keep(std::current_exception());
-    this->halt();
-  }
+  OwnFlight own;
+  own.begin(*this, places());
+  own.turn([this] { return this->settled(); });
 }
 
 template <class Home, class F, class Task, class R>

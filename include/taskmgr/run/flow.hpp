@@ -107,8 +107,10 @@ class Flow final : public AnyFlow<Task, R>, public RemoteAttempts<Flow<F, Task, 
         ordered_(how.ordered),
         alone_(this->options().mode == Mode::serial),
         in_processes_(this->options().mode == Mode::process),
-        window_(how.window != 0 ? how.window : alone_ ? 1 : std::max<std::size_t>(16, 2 * this->seats().size())),
-        widest_(how.window != 0 || alone_ ? window_ : std::max<std::size_t>(1024, 8 * this->seats().size())),
+        in_coroutines_(this->options().mode == Mode::coroutine),
+        places_(at_a_time(this->progress().total)),
+        window_(how.window != 0 ? how.window : first_window()),
+        widest_(how.window != 0 || alone_ || in_coroutines_ ? window_ : std::max<std::size_t>(1024, 8 * places_)),
         shares_duplicates_(Keyed<Task> && this->options().duplicates == Duplicates::share),
         waiting_(widest_) {
     passages_.resize(widest_);
@@ -140,6 +142,21 @@ class Flow final : public AnyFlow<Task, R>, public RemoteAttempts<Flow<F, Task, 
   void retry_later(std::size_t id, int attempt, Clock::time_point due);
   void finished(std::size_t, Seat&) noexcept {}
 
+  /// Of `total` tasks, if that is known.
+  [[nodiscard]] std::size_t at_a_time(std::size_t total) const noexcept {
+    if (!in_coroutines_) return this->seats().size();
+    const std::size_t most = most_in_flight(this->options());
+    return total != 0 ? std::min(most, total) : most;
+  }
+  [[nodiscard]] std::size_t first_window() const noexcept {
+    if (alone_) return 1;
+    return in_coroutines_ ? places_ + std::clamp<std::size_t>(places_, 16, 1024) : std::max<std::size_t>(16, 2 * places_);
+  }
+  /// So few are pulled and not handed out that others are.
+  [[nodiscard]] bool runs_low() const noexcept {
+    return pulled_ - handed_out_ <= (in_coroutines_ && places_ < window_ ? places_ : window_ / 2);
+  }
+
   // --- the driver
   void give_up_current() noexcept;
   void pull();
@@ -157,6 +174,8 @@ class Flow final : public AnyFlow<Task, R>, public RemoteAttempts<Flow<F, Task, 
     return !closing_.load(std::memory_order_acquire) || !this->settled();
   }
   void drive_processes() noexcept;
+  template <class Done>
+  void turn_loop(const Done& done) noexcept;
   void man() noexcept;
   void unman() noexcept;
 
@@ -171,6 +190,8 @@ class Flow final : public AnyFlow<Task, R>, public RemoteAttempts<Flow<F, Task, 
   const bool ordered_;
   const bool alone_;
   const bool in_processes_;
+  const bool in_coroutines_;
+  const std::size_t places_;  // tasks that run at a time at most
   std::size_t window_;
   const std::size_t widest_;
   bool offered_ = false;
@@ -206,6 +227,7 @@ class Flow final : public AnyFlow<Task, R>, public RemoteAttempts<Flow<F, Task, 
   std::condition_variable unmanned_;
   std::atomic<bool> closing_{false};
   Clock::time_point published_ = Clock::now();
+  typename Base::OwnFlight flight_;  // on the thread that walks; last: its coroutines end before what they use
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -217,6 +239,7 @@ Flow<F, Task, R, Tasks>::~Flow() {
   current_.reset();
   if (offered_) workshop_.pool.withdraw(*this);
   unman();
+  turn_loop([this] { return this->settled(); });
   if (!this->settled()) work(this->seats()[0]);  // what nobody had begun is cancelled
   if (!ended_) this->close();
 }
@@ -225,7 +248,7 @@ template <class F, class Task, class R, class Tasks>
 Outcome<Task, R>* Flow<F, Task, R, Tasks>::next() {
   give_up_current();
   for (;;) {
-    if (pulled_ - handed_out_ <= window_ / 2) pull();
+    if (runs_low()) pull();
     if (const std::size_t id = next_done(); id != npos) {
       Passage<Task, R>& done = at(id);
       current_id_ = id;
@@ -309,7 +332,7 @@ void Flow<F, Task, R, Tasks>::pass_to_workers() noexcept {
     waiting_count_.store(waiting_.size(), std::memory_order_relaxed);
   }
   pulled_now_.clear();
-  if (alone_) return;
+  if (alone_ || in_coroutines_) return;
   if (in_processes_) return this->ring();
   const std::int64_t per_task = per_task_.load(std::memory_order_relaxed);
   const bool call = per_task < 0 || per_task * static_cast<std::int64_t>(count) > worth_a_call;
@@ -380,10 +403,14 @@ template <class F, class Task, class R, class Tasks>
 void Flow<F, Task, R, Tasks>::get_on() noexcept {
   const std::int64_t per_task = per_task_.load(std::memory_order_relaxed);
   if (window_ < widest_ && per_task >= 0 && per_task < Pace::goal.count()) window_ = std::min(2 * window_, widest_);
+  const auto is_done = [this] { return done_count_.load() != 0; };
+  if (in_coroutines_) {
+    flight_.begin(*this, places_);
+    return turn_loop(is_done);
+  }
   if (in_processes_) {
     man();
-    this->rest_until(RetryQueue::never, [this] { return done_count_.load() != 0; });
-    return;
+    return this->rest_until(RetryQueue::never, is_done);
   }
   driver_.store(std::this_thread::get_id(), std::memory_order_relaxed);
   bool worked = false;
@@ -408,7 +435,16 @@ void Flow<F, Task, R, Tasks>::get_on() noexcept {
   // without a seat it is for the workers to see to a retry that falls due; the one that leaves wakes the driver
   const bool sees_to_it = !leaves_it && workshop_.pool.has_seat(*this);
   const RetryQueue::TimePoint due = sees_to_it ? this->next_due() : RetryQueue::never;
-  this->rest_until(due, [this] { return done_count_.load() != 0; });
+  this->rest_until(due, is_done);
+}
+
+/// Drives coroutines, as far as there are any in flight. If that cannot be, no task is begun any more.
+template <class F, class Task, class R, class Tasks>
+template <class Done>
+void Flow<F, Task, R, Tasks>::turn_loop(const Done& done) noexcept {
+  if (!in_coroutines_) return;
+  flight_.turn(done);
+  if (!done()) work(this->seats()[0]);
 }
 
 /// Sees to it that somebody drives the worker processes. If nobody can, no task is begun any more.
