@@ -140,7 +140,7 @@ TEST_CASE("the progress of a run can be watched") {
     std::vector<int> tasks = numbers(10);
     tasks.push_back(3);
     auto run = held.manager.launch(tasks);
-    held.begun.wait_for(mode == Mode::serial ? 1 : 2);
+    held.begun.wait_for(support::one_at_a_time(mode) ? 1 : 2);
     const Progress during = run.progress();
     CHECK(during.total == 11);
     CHECK(during.duplicates == 1);
@@ -187,7 +187,7 @@ TEST_CASE("a cancelled run starts no more, and its tasks see the stop") {
     Held held{mode};
     held.stops = true;
     auto run = held.manager.launch(numbers(100));
-    const int at_a_time = mode == Mode::serial ? 1 : 2;
+    const int at_a_time = support::one_at_a_time(mode) ? 1 : 2;
     held.begun.wait_for(at_a_time);
     run.cancel();
     run.cancel();

@@ -115,7 +115,7 @@ TEST_CASE("a stream of nothing is empty") {
 }
 
 TEST_CASE("a stream reads any input range, and refers to what it does not own") {
-  for (const Mode mode : support::modes) {
+  for (const Mode mode : support::modes_of_functions) {
     INFO("mode: ", support::name(mode));
     TaskManager manager{[](int x) { return 2 * x; }, {.mode = mode, .workers = 2}};
     const auto sum = [](auto&& stream) {
@@ -138,7 +138,7 @@ TEST_CASE("a stream reads any input range, and refers to what it does not own") 
 // --- outcomes that outlive the stream
 
 TEST_CASE("an outcome that was copied or moved out owns what it shows") {
-  for (const Mode mode : support::modes) {
+  for (const Mode mode : support::modes_of_functions) {
     INFO("mode: ", support::name(mode));
     std::vector<Outcome<std::string, std::string>> kept;
     {
@@ -170,7 +170,7 @@ TEST_CASE("an outcome that was copied or moved out owns what it shows") {
 }
 
 TEST_CASE("outcomes may be read on other threads while the stream goes on") {
-  for (const Mode mode : support::modes_in_memory) {
+  for (const Mode mode : support::modes_that_block) {
     INFO("mode: ", support::name(mode));
     TaskManager manager{[](int x) { return std::string(static_cast<std::size_t>(20 + x % 50), 'y'); },
                         {.mode = mode, .workers = 2}};
@@ -190,7 +190,7 @@ TEST_CASE("outcomes may be read on other threads while the stream goes on") {
 }
 
 TEST_CASE("a result can be taken out of a stream") {
-  for (const Mode mode : support::modes) {
+  for (const Mode mode : support::modes_of_functions) {
     INFO("mode: ", support::name(mode));
     TaskManager manager{[](int x) { return std::make_unique<int>(x); }, {.mode = mode, .workers = 2}};
     std::vector<std::unique_ptr<int>> taken;
@@ -217,7 +217,7 @@ TEST_CASE("a stream may be moved before and between its steps") {
 }
 
 TEST_CASE("tasks that can only be moved are moved") {
-  for (const Mode mode : support::modes) {
+  for (const Mode mode : support::modes_of_functions) {
     INFO("mode: ", support::name(mode));
     TaskManager manager{[](const std::unique_ptr<int>& x) { return *x; }, {.mode = mode, .workers = 2}};
     std::vector<std::unique_ptr<int>> tasks;
@@ -362,7 +362,7 @@ TEST_CASE("where the source throws, the outcomes of what was taken come first") 
 }
 
 TEST_CASE("a task whose copy, hash or equality throws ends a stream as a source that throws") {
-  for (const Mode mode : support::modes_in_memory) {
+  for (const Mode mode : support::modes_that_block) {
     INFO("mode: ", support::name(mode));
     TaskManager manager{[](const Fragile& task) { return task.number(); }, {.mode = mode, .workers = 2}};
     std::vector<Fragile> tasks;

@@ -92,7 +92,7 @@ struct taskmgr::Codec<Guarded> {
 // --- what can be run
 
 TEST_CASE("a list in braces gives the function its arguments") {
-  for (const Mode mode : support::modes) {
+  for (const Mode mode : support::modes_of_functions) {
     INFO("mode: ", support::name(mode));
     TaskManager add{[](int x, int y) { return x + y; }, {.mode = mode, .workers = 2}};
     const auto report = add.start({{1, 2}, {3, 4}, {5, 6}});
@@ -109,7 +109,7 @@ TEST_CASE("a list in braces gives the function its arguments") {
 }
 
 TEST_CASE("functions, members and functors are all functions") {
-  for (const Mode mode : support::modes) {
+  for (const Mode mode : support::modes_of_functions) {
     INFO("mode: ", support::name(mode));
     CHECK(TaskManager{twice, {.mode = mode}}.start({1, 2}).success_map().at(2) == 4);
     CHECK(TaskManager{&twice, {.mode = mode}}.start(std::array{3}).success_map().at(3) == 6);
@@ -123,7 +123,7 @@ TEST_CASE("functions, members and functors are all functions") {
 }
 
 TEST_CASE("any input range can be run") {
-  for (const Mode mode : support::modes) {
+  for (const Mode mode : support::modes_of_functions) {
     INFO("mode: ", support::name(mode));
     TaskManager manager{[](int x) { return 2 * x; }, {.mode = mode, .workers = 2}};
     const auto sum = [](const auto& report) {
@@ -147,7 +147,7 @@ TEST_CASE("any input range can be run") {
 }
 
 TEST_CASE("results may be void, move-only, references, or without a default") {
-  for (const Mode mode : support::modes) {
+  for (const Mode mode : support::modes_of_functions) {
     INFO("mode: ", support::name(mode));
     {
       const auto report = TaskManager{[](int) {}, {.mode = mode}}.start({1, 2});
@@ -170,7 +170,7 @@ TEST_CASE("results may be void, move-only, references, or without a default") {
 }
 
 TEST_CASE("tasks may be move-only, and come back to be started again") {
-  for (const Mode mode : support::modes) {
+  for (const Mode mode : support::modes_of_functions) {
     INFO("mode: ", support::name(mode));
     TaskManager manager{[](Context& context, const std::unique_ptr<int>& x) {
                           if (*x % 2 == 0 && context.stop_token().stop_possible()) throw std::runtime_error("even");
@@ -189,7 +189,7 @@ TEST_CASE("tasks may be move-only, and come back to be started again") {
 }
 
 TEST_CASE("a lambda that captures owns what it captures") {
-  for (const Mode mode : support::modes) {
+  for (const Mode mode : support::modes_of_functions) {
     INFO("mode: ", support::name(mode));
     std::optional<taskmgr::Report<int, int>> report;
     const auto counted = std::make_shared<int>(40);
@@ -240,7 +240,7 @@ TEST_CASE("nobody observes through a null pointer") {
 }
 
 TEST_CASE("sinks and tokens may be given in every combination") {
-  for (const Mode mode : support::modes_in_memory) {
+  for (const Mode mode : support::modes_that_block) {
     INFO("mode: ", support::name(mode));
     TaskManager manager{[](int x) { return x; }, {.mode = mode, .workers = 2}};
     int sunk = 0;
@@ -388,7 +388,7 @@ TEST_CASE("what the source throws comes out of start, once what was taken has fi
 }
 
 TEST_CASE("a task whose copy, move, hash or equality throws: nothing is lost, nothing leaks") {
-  for (const Mode mode : support::modes_in_memory) {
+  for (const Mode mode : support::modes_that_block) {
     for (const bool moves : {false, true}) {
       for (const bool give_away : {false, true}) {
         INFO("mode: ", support::name(mode));
@@ -435,7 +435,7 @@ TEST_CASE("a task whose copy, move, hash or equality throws: nothing is lost, no
 }
 
 TEST_CASE("a result whose making throws fails its own task") {
-  for (const Mode mode : support::modes) {
+  for (const Mode mode : support::modes_of_functions) {
     INFO("mode: ", support::name(mode));
     static const std::vector<Guarded> kept = [] {
       std::vector<Guarded> all;
@@ -464,7 +464,7 @@ TEST_CASE("what a projection or the second function of with_result throws is the
     int id;
     bool operator==(const Job&) const = default;
   };
-  for (const Mode mode : support::modes) {
+  for (const Mode mode : support::modes_of_functions) {
     INFO("mode: ", support::name(mode));
     TaskManager projected{taskmgr::with_args([](int x) { return x; },
                                              [](const Job& job) {
@@ -553,7 +553,7 @@ TEST_CASE("whatever fails on the way, every task is counted once") {
 }
 
 TEST_CASE("a report of a temporary owns what it shows") {
-  for (const Mode mode : support::modes) {
+  for (const Mode mode : support::modes_of_functions) {
     INFO("mode: ", support::name(mode));
     TaskManager manager{[](const std::string& text) { return text + "!"; }, {.mode = mode, .workers = 2}};
     std::vector<std::string> seen;

@@ -706,7 +706,7 @@ class ErrorsTo {
 
 TEST_CASE("a manager's run is drawn while it lasts and leaves its final line, in every mode") {
   const Usual usual;
-  for (const taskmgr::Mode mode : support::modes_in_memory) {
+  for (const taskmgr::Mode mode : support::modes_that_block) {
     INFO("mode: ", support::name(mode));
     Terminal terminal{80, 24};
     const support::Report report = start_until_seen(

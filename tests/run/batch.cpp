@@ -512,7 +512,7 @@ TEST_CASE("a sink hears of the tasks that are cancelled") {
 }
 
 TEST_CASE("a sink may take a result out of the run") {
-  for (const Mode mode : support::modes_in_memory) {
+  for (const Mode mode : support::modes_that_block) {
     INFO("mode: ", support::name(mode));
     taskmgr::TaskManager manager{[](int x) { return std::make_unique<int>(x); }, {.mode = mode, .workers = 3}};
     std::vector<std::unique_ptr<int>> taken(500);

@@ -6,6 +6,7 @@
 
 #include <taskmgr/core/options.hpp>
 
+#include <span>
 #include <string>
 
 #include "build.hpp"
@@ -16,13 +17,25 @@ namespace support {
 /// variables need not be seen here. Not under a sanitizer: the allocator of one may be locked for ever in a process that was
 /// forked among threads, the other ends one that starts threads. There tests/run/process.cpp has what can be run.
 #ifdef TASKMGR_TEST_SANITIZED
-inline constexpr taskmgr::Mode modes[] = {taskmgr::Mode::serial, taskmgr::Mode::thread};
+inline constexpr taskmgr::Mode modes[] = {taskmgr::Mode::coroutine, taskmgr::Mode::serial, taskmgr::Mode::thread};
 #else
-inline constexpr taskmgr::Mode modes[] = {taskmgr::Mode::serial, taskmgr::Mode::thread, taskmgr::Mode::process};
+inline constexpr taskmgr::Mode modes[] = {taskmgr::Mode::coroutine, taskmgr::Mode::serial, taskmgr::Mode::thread,
+                                          taskmgr::Mode::process};
 #endif
 
+/// Those that run an ordinary function; `support::Manager` makes a coroutine of it in the other.
+inline constexpr std::span modes_of_functions = std::span{modes}.subspan<1>();
+
 /// Those whose tasks share the memory of the test.
-inline constexpr taskmgr::Mode modes_in_memory[] = {taskmgr::Mode::serial, taskmgr::Mode::thread};
+inline constexpr taskmgr::Mode modes_in_memory[] = {taskmgr::Mode::coroutine, taskmgr::Mode::serial, taskmgr::Mode::thread};
+
+/// Those of them in which a task may wait for what another thread does, and not hold up the others.
+inline constexpr taskmgr::Mode modes_that_block[] = {taskmgr::Mode::serial, taskmgr::Mode::thread};
+
+/// Whether an attempt that never waits runs alone, however many workers there are.
+inline constexpr bool one_at_a_time(taskmgr::Mode mode) {
+  return mode == taskmgr::Mode::serial || mode == taskmgr::Mode::coroutine;
+}
 
 /// For `INFO("mode: ", support::name(mode))`.
 inline std::string name(taskmgr::Mode mode) {

@@ -26,6 +26,32 @@ enum class Step {
   waiting   ///< the task waits for its next attempt
 };
 
+/// Watches an attempt while it lives: the token in the context of its seat stops at the deadline, and when the run is cancelled.
+class AttemptDeadline {
+ public:
+  AttemptDeadline(Crew& crew, Seat& seat, Clock::time_point at) : armed_(crew, seat, at), with_run_(crew.token(), armed_) {}
+
+ private:
+  struct Armed {
+    Armed(Crew& crew, Seat& seat, Clock::time_point at) : watchdog(crew.watchdog()), alarm(&seat.alarm) {
+      watchdog.arm(*alarm, at);
+      ContextAccess::deadline(seat.context, at, alarm->token());
+    }
+    ~Armed() { watchdog.disarm(*alarm); }
+    Armed(const Armed&) = delete;
+    Armed& operator=(const Armed&) = delete;
+    Watchdog& watchdog;
+    Watchdog::Alarm* alarm;
+  };
+  struct StopAttempt {
+    StopAttempt(const Armed& armed) noexcept : alarm(armed.alarm) {}  // NOLINT: made in place by the callback
+    void operator()() const noexcept { alarm->request_stop(); }
+    Watchdog::Alarm* alarm;
+  };
+  Armed armed_;
+  std::stop_callback<StopAttempt> with_run_;
+};
+
 /// Runs attempts of `F` at tasks that `Home` keeps.
 ///
 /// `Home` derives from it and says where a task with some `id` lives: `task(id)`, `slot(id)`, `number(id)`, `add_duration(id, d)`;
@@ -159,32 +185,6 @@ class Attempts : public Crew {
   }
 
  private:
-  /// Watches an attempt while it lives: the attempt's token stops at the deadline, and when the run is cancelled.
-  class Deadline {
-   public:
-    Deadline(Attempts& crew, Seat& seat, Clock::time_point at) : armed_(crew, seat, at), with_run_(crew.token(), armed_) {}
-
-   private:
-    struct Armed {
-      Armed(Attempts& crew, Seat& seat, Clock::time_point at) : watchdog(crew.watchdog()), alarm(&seat.alarm) {
-        watchdog.arm(*alarm, at);
-        ContextAccess::deadline(seat.context, at, alarm->token());
-      }
-      ~Armed() { watchdog.disarm(*alarm); }
-      Armed(const Armed&) = delete;
-      Armed& operator=(const Armed&) = delete;
-      Watchdog& watchdog;
-      Watchdog::Alarm* alarm;
-    };
-    struct StopAttempt {
-      StopAttempt(const Armed& armed) noexcept : alarm(armed.alarm) {}  // NOLINT: made in place by the callback
-      void operator()() const noexcept { alarm->request_stop(); }
-      Watchdog::Alarm* alarm;
-    };
-    Armed armed_;
-    std::stop_callback<StopAttempt> with_run_;
-  };
-
   Step run_once(std::size_t id, int attempt, Seat& seat) noexcept {
     const Task& task = home().task(id);
     const Slot<R> slot = home().slot(id);
@@ -201,7 +201,7 @@ class Attempts : public Crew {
       if (timeout.count() == 0) {
         slot.succeed(attempt, make);
       } else {
-        const Deadline watched(*this, seat, later(begin, timeout));
+        const AttemptDeadline watched(*this, seat, later(begin, timeout));
         slot.succeed(attempt, make);
       }
     } catch (...) {

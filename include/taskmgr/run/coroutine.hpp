@@ -52,7 +52,7 @@ class AsyncAttempts<Home, F, Task, R, true> : public Attempts<Home, F, Task, R>,
   [[nodiscard]] PromiseBase& begun(const Errand& errand, Clock::time_point now, Seat& seat) override;
   [[nodiscard]] Step ended(const Errand& errand, PromiseBase* promise, Failure& failure, Chain& chain, Clock::time_point begun,
                            Seat& seat) noexcept override;
-  [[nodiscard]] bool tells_stops() const noexcept override { return Base::in_context; }
+  [[nodiscard]] bool wants_tokens() const noexcept override { return Base::in_context; }
 
  private:
   [[nodiscard]] std::size_t places() const noexcept {

@@ -137,6 +137,8 @@ class Crew : public Ear {
   [[nodiscard]] std::span<Seat> seats() const noexcept { return seats_; }
   /// Attempts are measured.
   [[nodiscard]] bool measures() const noexcept { return measures_; }
+  [[nodiscard]] const std::stop_token& token() const noexcept { return token_; }
+  [[nodiscard]] Watchdog& watchdog() noexcept { return watchdog_; }
 
   // --- helpers: all of it under the lock of the pool, but for `help`
 
@@ -238,8 +240,6 @@ class Crew : public Ear {
   }
 
   [[nodiscard]] bool tells_tasks() const noexcept { return hub_.wants_tasks(); }
-  [[nodiscard]] const std::stop_token& token() const noexcept { return token_; }
-  [[nodiscard]] Watchdog& watchdog() noexcept { return watchdog_; }
   [[nodiscard]] RetryQueue& retries() noexcept { return retries_; }
   /// A task whose next attempt is due, or, of a run that was stopped, any that waits for one.
   [[nodiscard]] RetryQueue::Waiting pop_due() {

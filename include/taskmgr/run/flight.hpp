@@ -12,8 +12,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <optional>
 #include <span>
-#include <stop_token>
 #include <utility>
 
 #include "../core/list.hpp"
@@ -40,7 +40,7 @@ class Coroutines : public Supply {
   [[nodiscard]] virtual Step ended(const Errand& errand, PromiseBase* promise, Failure& failure, Chain& chain,
                                    Clock::time_point begun, Seat& seat) noexcept = 0;
   /// The function wants to know when an attempt is to stop.
-  [[nodiscard]] virtual bool tells_stops() const noexcept = 0;
+  [[nodiscard]] virtual bool wants_tokens() const noexcept = 0;
 
  protected:
   ~Coroutines() = default;
@@ -92,11 +92,10 @@ class Flight final : private Chain::Owner, public Chain::Inner {
   };
   /// What an attempt has where somebody looks at the time.
   struct Watch final : Entry {
-    void fire() noexcept override { flight->stop(*place, *this); }
-    Flight* flight = nullptr;
+    void fire() noexcept override { place->stop(); }
     Place* place = nullptr;
     Clock::time_point begun{};
-    std::stop_source stop_source{std::nostopstate};
+    std::optional<AttemptDeadline> token;  // for a function that may look at it, without a wait in between
   };
   template <void (Flight::*method)()>
   struct Call final : Entry {
@@ -118,7 +117,6 @@ class Flight final : private Chain::Owner, public Chain::Inner {
   void settled(std::size_t id, Seat& seat) noexcept;
   void publish() noexcept;
   void publish_all(std::span<const std::size_t> ids, Seat& seat) noexcept;
-  void stop(Place& place, Watch& watch) noexcept;
   void stop_all() noexcept;
   [[nodiscard]] std::size_t make_room(std::size_t wanted) noexcept;
   void free(Place& place) noexcept {
@@ -144,8 +142,8 @@ class Flight final : private Chain::Owner, public Chain::Inner {
   Coroutines& run_;
   Crew& crew_;
   const std::size_t most_;
-  const bool watched_;   // the time is looked at
-  const bool has_stops_; // each attempt has a stop token of its own
+  const bool watched_;     // the time is looked at
+  const bool has_tokens_;  // each attempt has a stop token of its own
   bool all_stopped_ = false;
   std::size_t made_ = 0;  // places
   std::size_t flying_ = 0;
@@ -169,7 +167,7 @@ inline Flight::Flight(Coroutines& run, Crew& crew, EventLoop& loop, std::size_t 
       crew_(crew),
       most_(most),
       watched_(crew.measures() || crew.options().timeout.count() != 0),
-      has_stops_(crew.options().timeout.count() != 0 && run.tells_stops()),
+      has_tokens_(crew.options().timeout.count() != 0 && run.wants_tokens()),
       bell_(loop, more_) {
   errands_.reserve(at_a_time);
   crew.listen(job_of<&EventLoop::Signal::raise>(bell_));
@@ -236,16 +234,11 @@ inline void Flight::begin(const Errand& errand) noexcept {
   Clock::time_point now{};
   if (watched_) {
     Watch& watch = this->watch(place.number);
-    watch.flight = this;
     watch.place = &place;
     watch.begun = now = Clock::now();
   }
   try {
-    if (has_stops_) {
-      Watch& watch = this->watch(place.number);
-      watch.stop_source = std::stop_source{};
-      ContextAccess::deadline(seat.context, later(now, crew_.options().timeout), watch.stop_source.get_token());
-    }
+    if (has_tokens_) watch(place.number).token.emplace(crew_, seat, later(now, crew_.options().timeout));
     place.begin(*this, run_.begun(errand, now, seat));
   } catch (...) {
     Failure failure{TaskError::Kind::exception, std::current_exception()};
@@ -266,6 +259,7 @@ inline void Flight::end(Place& place, PromiseBase* promise, Failure& failure) no
   if (watched_) {
     Watch& watch = this->watch(place.number);
     watch.unlink();
+    watch.token.reset();
     begun = watch.begun;
   }
   const Errand errand{.id = place.id, .attempt = place.attempt};
@@ -291,16 +285,9 @@ inline void Flight::publish_all(std::span<const std::size_t> ids, Seat& seat) no
   if (waiting_ != nullptr && !run_.goes_on()) std::exchange(waiting_, nullptr)->wake();
 }
 
-inline void Flight::stop(Place& place, Watch& watch) noexcept {
-  watch.stop_source.request_stop();
-  place.stop();
-}
-
 inline void Flight::stop_all() noexcept {
   for (std::size_t number = 0; number != made_; ++number) {
-    if (place(number).idle()) continue;
-    if (has_stops_) watch(number).stop_source.request_stop();
-    place(number).stop();
+    if (!place(number).idle()) place(number).stop();
   }
 }
 
