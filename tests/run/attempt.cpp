@@ -408,7 +408,7 @@ TEST_CASE("a task that waits for a retry is cancelled with its run") {
       if (event.kind == EventKind::task_retrying) waiting.add();
     }};
     manager.observe(counter);
-    const int wait_for = support::one_at_a_time(mode) ? 1 : 3;
+    const int wait_for = mode == Mode::serial ? 1 : 3;
     const std::jthread canceller{[&] {
       waiting.wait_for(wait_for);
       stop.request_stop();
@@ -416,7 +416,7 @@ TEST_CASE("a task that waits for a retry is cancelled with its run") {
     const auto report = manager.start(numbers(3), stop.get_token());
     CHECK(report.cancelled == 3);
     CHECK(report[0].attempts() == 1);
-    CHECK(report[2].attempts() == (support::one_at_a_time(mode) ? 0 : 1));
+    CHECK(report[2].attempts() == (mode == Mode::serial ? 0 : 1));
     CHECK(report.retries == 0);
   }
 }

@@ -462,14 +462,14 @@ TEST_CASE("a stream is stopped from outside while everybody waits for a retry") 
                       },
                       {.mode = mode, .workers = 2, .retry = {.max_retries = 1, .base_delay = 1h, .max_delay = 1h}}};
       const std::jthread stopper{[&] {
-        failures.wait_for(support::one_at_a_time(mode) ? 1 : 8);
+        failures.wait_for(mode == Mode::serial ? 1 : 8);
         stop.request_stop();
       }};
       int cancelled = 0;
       for (const auto& outcome : manager.stream(Source{8}, {}, stop.get_token())) {
         cancelled += outcome.state() == State::cancelled || outcome.state() == State::failed ? 1 : 0;
       }
-      CHECK(cancelled == (support::one_at_a_time(mode) ? 1 : 8));
+      CHECK(cancelled == (mode == Mode::serial ? 1 : 8));
     }
   }
 }
