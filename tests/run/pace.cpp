@@ -43,6 +43,15 @@ TEST_CASE("a chunk is about as long as the goal, whatever a task takes") {
   CHECK(pace.stride() == 1);
 }
 
+TEST_CASE("with a longer goal a chunk is longer, but what is begun at a time is no more than 10 us of work") {
+  Pace longer{0, 10 * Pace::goal};
+  for (const auto each : {1ns, 100ns, 1000ns, 10'000ns}) {
+    for (int k = 0; k < 6; ++k) longer.measured(longer.chunk(), each * static_cast<long>(longer.chunk()));
+    CHECK(longer.chunk() == std::min(10 * static_cast<std::size_t>(Pace::goal / each), Pace::longest_chunk));
+    CHECK(longer.stride() == std::clamp<std::size_t>(static_cast<std::size_t>(10us / each), 1, Pace::longest_stride));
+  }
+}
+
 TEST_CASE("a chunk that the user fixed stays as it is") {
   Pace pace{7};
   CHECK(pace.chunk() == 7);

@@ -84,6 +84,10 @@ class Batch final : public RemoteAttempts<Batch<F, Task, R, Sink>, F, Task, R> {
   using typename Crew::About;
   static constexpr bool has_sink = !std::is_same_v<Sink, NoSink>;
 
+  /// Of work in a chunk. To take one costs about 0.7 us, in which cache lines come over from another core: the counter's, and
+  /// those of the slots on which two chunks meet. Nobody has to wait for a chunk to end, for its rear can be stolen.
+  static constexpr std::chrono::microseconds chunk_goal{400};
+
   // --- Home
   static constexpr bool sends_tasks = false;  // a worker process has inherited them
   [[nodiscard]] const Task& task(std::size_t id) const noexcept { return std::as_const(store_).task(id); }
@@ -241,7 +245,7 @@ bool Batch<F, Task, R, Sink>::has_work() const noexcept {
 
 template <class F, class Task, class R, class Sink>
 std::size_t Batch<F, Task, R, Sink>::work(Seat& seat) noexcept {
-  Pace pace{this->options().chunk};
+  Pace pace{this->options().chunk, chunk_goal};
   std::size_t settled = 0;
   std::size_t since = 0;  // tasks since the clock was last read
   const bool paced = size_ > this->seats().size();  // else each worker has one task: there is no pace to be learnt

@@ -24,7 +24,8 @@ class Pace {
   static constexpr std::size_t longest_chunk = 1U << 14U;
   static constexpr std::size_t longest_stride = 16;
 
-  /// `chunk` tasks at a time, or, with 0, as many as fit a goal.
+  /// `chunk` tasks at a time, or, with 0, as many as fit a goal. Whatever that is, a stride is at most a quarter of
+  /// `goal`: what is in it waits for the task before it.
   constexpr explicit Pace(std::size_t chunk, Duration chunk_goal = goal) noexcept
       : goal_(chunk_goal), chunk_(chunk == 0 ? 1 : std::min(chunk, Share::most)), fixed_(chunk != 0) {}
 
@@ -40,7 +41,8 @@ class Pace {
     const auto fitting = static_cast<std::size_t>(goal_ / std::max(per_task_, Duration{1}));
     const std::size_t grown = std::clamp<std::size_t>(fitting, 1, std::min(8 * count, longest_chunk));
     if (!fixed_) chunk_ = grown;
-    stride_ = std::clamp<std::size_t>(grown / 16, 1, longest_stride);
+    const auto brief = static_cast<std::size_t>(goal / 4 / std::max(per_task_, Duration{1}));
+    stride_ = std::clamp<std::size_t>(std::min(grown / 16, brief), 1, longest_stride);
   }
 
  private:
