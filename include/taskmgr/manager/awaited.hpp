@@ -10,6 +10,7 @@
 #include <stop_token>
 #include <utility>
 
+#include "../core/error.hpp"
 #include "../core/report.hpp"
 #include "../run/async.hpp"
 #include "../run/batch.hpp"
@@ -33,10 +34,10 @@ class Ending final : public Chain::Inner, private Entry {
     if (waiting_->stopped()) stop();
     run_.tell(job_of<&EventLoop::Signal::raise>(ended_));
   }
-  void await_resume() const {
-    if (waiting_ != nullptr) waiting_->throw_if_stopped();
-  }
+  void await_resume() const noexcept {}
   void stop() noexcept override { run_.cancel(); }
+  /// Whoever awaited it has been asked to stop.
+  [[nodiscard]] bool stopped() const noexcept { return waiting_ != nullptr && waiting_->stopped(); }
 
  private:
   void fire() noexcept override { waiting_->wake(); }
@@ -57,7 +58,9 @@ Async<Report<Task, R>> run_elsewhere(ManagerState<F>& manager, std::shared_ptr<S
   if (!manager.workshop().pool.post(job_of<&Elsewhere::drive>(elsewhere))) elsewhere.drive();
   Ending<Task, R> ending{elsewhere, *EventLoop::current()};
   co_await ending;
-  co_return run.wait();
+  auto report = run.wait();
+  if (ending.stopped()) throw Cancelled{};
+  co_return report;
 }
 
 /// On the event loop of whoever awaits it.
@@ -74,6 +77,7 @@ Async<Report<Task, R>> run_here(ManagerState<F>& manager, std::shared_ptr<Store<
   std::exception_ptr thrown;
   Report<Task, R> report = finish(batch, std::move(store), thrown);
   if (thrown != nullptr) std::rethrow_exception(thrown);
+  if (landing.stopped()) throw Cancelled{};
   co_return report;
 }
 

@@ -193,7 +193,7 @@ template <class F, class Task>
 void require_coroutine() {
   if constexpr (!gives_coroutine<F, Task>) {
     throw UsageError("taskmgr: Mode::coroutine runs functions that return a taskmgr::Async, and this one returns " +
-                     type_name(typeid(ResultOf<F, Task>)) + ": make it a coroutine, or use Mode::thread");
+                     (std::is_void_v<CallResult<F, Task>> ? "void" : type_name(typeid(ResultOf<F, Task>))) + ": make it a coroutine, or use Mode::thread");
   }
 }
 

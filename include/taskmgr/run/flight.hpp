@@ -78,6 +78,8 @@ class Flight final : private Chain::Owner, public Chain::Inner {
   }
   void await_resume() const noexcept {}
   void stop() noexcept override { crew_.cancel(); }
+  /// Whoever awaited it has been asked to stop.
+  [[nodiscard]] bool stopped() const noexcept { return waiting_ != nullptr && waiting_->stopped(); }
 
  private:
   struct Place final : Chain {
@@ -154,6 +156,7 @@ class Flight final : private Chain::Owner, public Chain::Inner {
   std::array<std::size_t, at_a_time> done_{};  // settled, and not published
   std::size_t done_count_ = 0;
   Chain* waiting_ = nullptr;  // for the end of the run
+  bool landed_ = false;
   Call<&Flight::admit> more_{*this};
   Call<&Flight::admit> retry_{*this};
   EventLoop::Signal bell_;
@@ -282,7 +285,10 @@ inline void Flight::publish() noexcept {
 
 inline void Flight::publish_all(std::span<const std::size_t> ids, Seat& seat) noexcept {
   run_.publish_all(ids, seat);
-  if (waiting_ != nullptr && !run_.goes_on()) std::exchange(waiting_, nullptr)->wake();
+  if (waiting_ != nullptr && !landed_ && !run_.goes_on()) {
+    landed_ = true;
+    waiting_->wake();
+  }
 }
 
 inline void Flight::stop_all() noexcept {
