@@ -4,13 +4,10 @@
 /// \file
 /// Attempts that other processes make: what is sent there, how it is run there, and what is made of the answer here.
 
-#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <exception>
-#include <iterator>
 #include <memory>
 #include <optional>
 #include <string_view>
@@ -18,29 +15,15 @@
 #include <utility>
 #include <variant>
 
-#include "../core/large.hpp"
 #include "attempt.hpp"
 #include "codec.hpp"
 #include "coroutine.hpp"
 #include "errand.hpp"
+#include "partial.hpp"
 #include "process.hpp"
 #include "remote_error.hpp"
 
 namespace taskmgr::detail {
-
-/// Results whose elements lie in a row as they cross. If they are many, they are written from there, and read to where they
-/// are to stay.
-template <class R>
-concept InParts = shape_of<R>() == Shape::range && FlatRange<R> &&
-                  std::contiguous_iterator<decltype(std::declval<const R&>().begin())>;
-
-/// What has come of such a result.
-template <class R>
-struct Partial {
-  R range;
-  std::size_t size = 0;       // elements that it is to have
-  std::exception_ptr thrown;  // where there was no room for them
-};
 
 /// Attempts of `F` at tasks that `Home` keeps, here or in worker processes. `Home::sends_tasks` says that a worker has not
 /// inherited the tasks, so that they have to be sent; for the rest see `Attempts`.
@@ -84,8 +67,6 @@ class RemoteAttempts : public AsyncAttempts<Home, F, Task, R>, public Remote {
 
   void perform_on(const Task& task, std::uint64_t number, int attempt, Answers& answers, Seat& seat);
   void answer_failure(Failure& failure, int attempt, std::chrono::nanoseconds took, ByteBuffer& answers);
-  void hear_part(FrameKind kind, Reader& reader, Seat& seat);
-  [[nodiscard]] R all_parts(Seat& seat);
 
   struct Nothing {};
   std::conditional_t<InParts<R>, Array<Partial<R>>, Nothing> partials_;  // by seats
@@ -127,7 +108,7 @@ bool RemoteAttempts<Home, F, Task, R>::answered(const Errand& errand, FrameKind 
   Asked asked = kind == FrameKind::retry ? Asked::may : Asked::may_not;
   try {
     if (kind == FrameKind::all_parts) {
-      if constexpr (InParts<R>) this->home().slot(errand.id).succeed(errand.attempt, [&] { return all_parts(seat); });
+      if constexpr (InParts<R>) this->home().slot(errand.id).succeed(errand.attempt, [&] { return partials_[seat.number].take(); });
       else fail_answer("sent parts of a result that has none");
     } else if (kind != FrameKind::value) {
       SentError sent = decode_error(reader);
@@ -168,7 +149,7 @@ bool RemoteAttempts<Home, F, Task, R>::lost(const Errand& errand, TaskError::Kin
 template <class Home, class F, class Task, class R>
 void RemoteAttempts<Home, F, Task, R>::said(const Errand& errand, const FrameHead& head, Reader& reader, Seat& seat) {
   if (head.kind == FrameKind::parts || head.kind == FrameKind::part) {
-    if constexpr (InParts<R>) return hear_part(head.kind, reader, seat);
+    if constexpr (InParts<R>) return head.kind == FrameKind::parts ? partials_[seat.number].begin(reader) : partials_[seat.number].add(reader);
     else fail_answer("sent parts of a result that has none");
   }
   const Task& task = std::as_const(this->home()).task(errand.id);
@@ -182,42 +163,6 @@ void RemoteAttempts<Home, F, Task, R>::said(const Errand& errand, const FrameHea
     if (head.number > static_cast<std::uint64_t>(Level::error)) throw CodecError("a line for the log has no level");
     this->heard_log(seat.context, static_cast<Level>(head.number), {reinterpret_cast<const char*>(text.data()), text.size()});
   }
-}
-
-template <class Home, class F, class Task, class R>
-void RemoteAttempts<Home, F, Task, R>::hear_part(FrameKind kind, Reader& reader, Seat& seat) {
-  using Element = typename R::value_type;
-  constexpr std::size_t believed = (std::size_t{1} << 26U) / sizeof(Element);  // of the size alone; then what has come counts
-  Partial<R>& partial = partials_[seat.number];
-  R& range = partial.range;
-  if (kind == FrameKind::parts) {
-    range = R();
-    partial.size = reader.read_index();
-    partial.thrown = nullptr;
-    return reader.finish();
-  }
-  const std::size_t count = reader.remaining() / sizeof(Element);
-  if (reader.remaining() % sizeof(Element) != 0 || count > partial.size - range.size()) fail_answer("sent more than it has announced");
-  if (partial.thrown != nullptr) return;
-  try {
-    if constexpr (requires { range.reserve(range.capacity()); }) {
-      const std::size_t needed = range.size() + count;
-      if (range.capacity() < needed) range.reserve(std::max(needed, std::min(partial.size, std::max(believed, 2 * needed))));
-      populate(std::to_address(range.end()), count * sizeof(Element));
-    }
-    decode_flat_range(reader, range, count);
-  } catch (...) {
-    partial.thrown = std::current_exception();
-    range = R();
-  }
-}
-
-template <class Home, class F, class Task, class R>
-R RemoteAttempts<Home, F, Task, R>::all_parts(Seat& seat) {
-  Partial<R>& partial = partials_[seat.number];
-  if (partial.thrown != nullptr) std::rethrow_exception(partial.thrown);
-  if (partial.range.size() != partial.size) fail_answer("not sent all that it has announced");
-  return std::exchange(partial.range, R());
 }
 
 template <class Home, class F, class Task, class R>
