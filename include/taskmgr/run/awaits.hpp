@@ -116,7 +116,7 @@ class Gathering final : public Chain::Inner {
   void await_suspend(std::coroutine_handle<P> waiting) noexcept;
   void await_resume() const noexcept {}
 
-  void stop() noexcept override;
+  inline void stop() noexcept override;  // `inline` already here: see Crew
 
  private:
   class AnyMember;

@@ -96,7 +96,7 @@ class Chain : public Entry {
     innermost_ = &outermost;
     done_ = stopped_ = false;
   }
-  void fire() noexcept final;
+  inline void fire() noexcept final;  // `inline` already here: see Crew
 
   /// Ends all of its coroutines, from the inside to the outside.
   void clear() noexcept {

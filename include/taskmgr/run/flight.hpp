@@ -114,7 +114,7 @@ class Flight final : private Chain::Owner, public Chain::Inner {
 
   void admit();
   void begin(const Errand& errand) noexcept;
-  void ended(Chain& chain) noexcept override;
+  inline void ended(Chain& chain) noexcept override;  // `inline` already here: see Crew
   void end(Place& place, PromiseBase* promise, Failure& failure) noexcept;
   void settled(std::size_t id, Seat& seat) noexcept;
   void publish() noexcept;
