@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
+#include <new>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -126,6 +127,7 @@ class Observer {
   std::atomic<std::thread::id> inside_{};
   detail::List<Deferred> deferred_;  // told when the call under way has returned; of the thread inside
   std::size_t told_ = 0;             // of those
+  std::atomic<std::uint64_t> process_{0};  // whose lock this is: twice the number of forks, and 1 while it is made anew
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -134,6 +136,25 @@ namespace detail {
 
 /// Calls an observer, one call at a time.
 struct ObserverAccess {
+  /// In a process that came of `forks` forks, before its first call: a thread that is not here may have held the lock.
+  static void begin_anew(Observer& observer, std::uint64_t forks) noexcept {
+    const std::uint64_t here = 2 * forks;
+    std::uint64_t process = observer.process_.load(std::memory_order_acquire);
+    while (process != here) {
+      if (process == here + 1) {  // another thread is at it
+        std::this_thread::yield();
+        process = observer.process_.load(std::memory_order_acquire);
+      } else if (observer.process_.compare_exchange_weak(process, here + 1, std::memory_order_acquire)) {
+        // what was inherited is left alone, and never ended
+        ::new (&observer.turn_) std::mutex;
+        ::new (&observer.deferred_) List<Observer::Deferred>;
+        observer.told_ = 0;
+        observer.inside_.store(std::thread::id{}, std::memory_order_relaxed);
+        observer.process_.store(process = here, std::memory_order_release);
+      }
+    }
+  }
+
   /// Of the thread that is inside of a call: the event is told when that call has returned. So it comes about: an observer
   /// cancels a run, a task's stop callback logs.
   static void defer(Observer& observer, const Event& event) {

@@ -16,6 +16,7 @@
 #include "../core/error.hpp"
 #include "../core/event.hpp"
 #include "../core/list.hpp"
+#include "forks.hpp"
 
 namespace taskmgr::detail {
 
@@ -95,6 +96,7 @@ class Hub {
 
 inline Hub::Hub(const Observers& observers) {
   for (const std::shared_ptr<Observer>& observer : observers) {
+    ObserverAccess::begin_anew(*observer, Forks::count());
     if (ObserverAccess::inside(*observer)) {
       throw UsageError("taskmgr: an observer cannot start a run that it observes itself from within on_event: "
                        "start it after the event, or with a manager that this observer does not hang on");
