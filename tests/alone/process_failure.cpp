@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -46,6 +47,7 @@ Plan& plan() {
   return shared.get();
 }
 bool ready = false;  // of the mapping itself nobody asks
+bool slow_to_watch = false;  // the host comes to its children when they are gone
 
 bool fails(Call call) {
   if (!ready || !plan().armed || plan().call != call) return false;
@@ -66,6 +68,11 @@ extern "C" {
 pid_t fork() {
   static const auto real = next<pid_t (*)()>("fork");
   return fails(call_fork) ? -1 : real();
+}
+int setpgid(pid_t process, pid_t group) {  // what the host does between a fork and its first look at the child
+  static const auto real = next<int (*)(pid_t, pid_t)>("setpgid");
+  while (slow_to_watch && process != 0 && kill(process, 0) == 0) usleep(100);
+  return real(process, group);
 }
 int pipe2(int* ends, int flags) {
   static const auto real = next<int (*)(int*, int)>("pipe2");
@@ -137,6 +144,24 @@ TEST_CASE("whichever call of the system fails: an error, or fewer workers, and n
       MESSAGE(std::string(names[call]), ": ", at - 1, " calls");
     }
   }
+}
+
+TEST_CASE("a worker that is dead, and reaped by the host, before anybody could watch it, has died, and not failed to start") {
+  struct sigaction ignore {};
+  struct sigaction before {};
+  ignore.sa_handler = SIG_IGN;
+  sigaction(SIGCHLD, &ignore, &before);
+  slow_to_watch = true;
+  {
+    const support::NothingLeft nothing_left;
+    const support::Manager manager{[](taskmgr::Context&, int x) { return x; },
+                                   {.mode = taskmgr::Mode::process, .workers = 2, .on_worker_start = [](std::size_t) { _exit(3); }}};
+    const auto report = manager.start(support::numbers(3));
+    CHECK(report.failed == 3);
+    CHECK(report.error_map().at(0).message().find("before they began a task") != std::string::npos);
+  }
+  slow_to_watch = false;
+  sigaction(SIGCHLD, &before, nullptr);
 }
 
 #endif

@@ -38,6 +38,65 @@ using taskmgr::TaskManager;
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 
+namespace {
+
+std::atomic<int>& endings() {  // of the host's, in workers
+  static const Shared<std::atomic<int>>& shared = *new Shared<std::atomic<int>>;
+  return shared.get();
+}
+const pid_t host = getpid();
+void end_in_worker() {
+  if (getpid() != host) ++endings();
+}
+
+}  // namespace
+
+// --- leaving
+
+TEST_CASE("a task that ends the program ends its worker, and nothing of the host's") {
+  const support::NothingLeft nothing_left;
+  endings() = 0;
+  REQUIRE(std::atexit(end_in_worker) == 0);
+  Shared<std::atomic<int>> own;
+  static std::atomic<int>* mine = nullptr;
+  mine = &own.get();
+  const Manager manager{[](Context&, int x) {
+                          if (x != 1) return x;
+                          static const struct Ending {
+                            ~Ending() { ++*mine; }
+                          } ending;
+                          std::exit(5);
+                        },
+                        {.mode = Mode::process, .workers = 1}};
+  const auto report = manager.start(numbers(3));
+  CHECK(report.failed == 1);
+  CHECK(report.error_map().at(1).message().find("exited with code 5") != std::string::npos);
+  CHECK(endings() == 0);
+  CHECK(own.get() == 1);  // what the task itself has asked for
+}
+
+TEST_CASE("a worker that becomes another user dies with its host all the same") {
+  if (geteuid() != 0) return;  // nobody else can
+  Shared<std::atomic<pid_t>> worker;
+  taskmgr::detail::flush_output();  // or the child has a copy to write
+  const pid_t child = fork();
+  if (child == 0) {
+    const Manager manager{[&](Context&, int) -> int {
+                            worker.get() = getpid();
+                            for (;;) pause();
+                          },
+                          {.mode = Mode::process, .workers = 1, .on_worker_start = [](std::size_t) {
+                             if (setuid(65534) != 0) _exit(1);
+                           }}};
+    static_cast<void>(manager.start({1}));
+    _exit(0);
+  }
+  while (worker.get() == 0) std::this_thread::yield();
+  kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
+  CHECK(support::gone_within(worker.get(), 5s));
+}
+
 // --- what is known of an attempt that had no answer
 
 #ifndef TASKMGR_TEST_SANITIZED  // see support/modes.hpp

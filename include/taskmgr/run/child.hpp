@@ -6,6 +6,8 @@
 
 #include <signal.h>
 #include <stdio_ext.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
@@ -67,10 +69,17 @@ class Child {
 
  private:
   [[noreturn]] static void live(Job job, pid_t parent, std::initializer_list<int> kept, sigset_t mask) noexcept;
+  [[nodiscard]] static Descriptor handle_of(pid_t id);
 
   pid_t id_ = 0;
   Descriptor handle_;
 };
+
+/// In a child: it is killed when the thread that forked it ends. The system forgets that when a process changes its user or group.
+inline void die_with(pid_t parent) noexcept {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (::getppid() != parent) ::_exit(0);  // it has died before that
+}
 
 /// What a death says to whoever reads the error of a task.
 [[nodiscard]] std::string describe(const Death& death);
@@ -102,8 +111,7 @@ inline Child::Child(Job job, std::initializer_list<int> kept) {
   id_ = id;
   ::setpgid(id, id);  // here as well: whoever comes first
   try {
-    handle_ = Descriptor::opened("watch a worker process (Linux 5.4 is needed)",
-                                 [id] { return static_cast<int>(::syscall(SYS_pidfd_open, id, 0)); });
+    handle_ = handle_of(id);
   } catch (...) {
     ::kill(id, SIGKILL);
     uninterrupted([id] { return ::waitpid(id, nullptr, 0); });
@@ -111,9 +119,28 @@ inline Child::Child(Job job, std::initializer_list<int> kept) {
   }
 }
 
+/// Of one that has died and been reaped by the host by now: what can be read all the time, and knows nothing.
+inline Descriptor Child::handle_of(pid_t id) {
+  return Descriptor::opened("watch a worker process (Linux 5.4 is needed)", [id] {
+    const int handle = static_cast<int>(::syscall(SYS_pidfd_open, id, 0));
+    return handle < 0 && errno == ESRCH ? ::eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK) : handle;
+  });
+}
+
+/// A task may end the program, or what it calls in some library: the host's `atexit` functions and destructors are not for it.
+inline void leave_without_the_host() noexcept {
+#ifdef __GLIBC__
+  ::on_exit(
+      [](int code, void*) {
+        flush_output();
+        ::_exit(code);
+      },
+      nullptr);
+#endif
+}
+
 inline void Child::live(Job job, pid_t parent, std::initializer_list<int> kept, sigset_t mask) noexcept {
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (::getppid() != parent) ::_exit(0);  // it has died before that
+  die_with(parent);
   ::setpgid(0, 0);
   // What another thread of the host had printed since it was written out is the host's to write.
   ::__fpurge(stdout);
@@ -128,6 +155,7 @@ inline void Child::live(Job job, pid_t parent, std::initializer_list<int> kept, 
   ::signal(SIGINT, SIG_IGN);  // of the terminal: what becomes of the run is for the host to say
   sigdelset(&mask, SIGTERM);
   ::pthread_sigmask(SIG_SETMASK, &mask, nullptr);
+  leave_without_the_host();
   job();
   flush_output();
   ::_exit(0);

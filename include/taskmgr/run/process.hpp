@@ -219,6 +219,7 @@ inline void Fleet::bury(Hand& hand) noexcept {
   const Death death = hand.child.reap();
   const std::uint64_t running = hand.page->running.load(std::memory_order_acquire);
   const bool idle = !hand.page->begun.load(std::memory_order_relaxed);
+  const bool expected = hand.state == Hand::State::leaving && hand.open == 0;  // else its orders could not be sent any more
   bool blamed = false;
   hand.take_all_back(returned_);
   for (; hand.open != 0; hand.close_order()) {
@@ -255,7 +256,6 @@ inline void Fleet::bury(Hand& hand) noexcept {
       if (remote_.lost(errand, kind, why, took, *hand.seat)) settle(errand.id, *hand.seat);
     }
   }
-  const bool expected = hand.state == Hand::State::leaving;
   hand.end();
   if (!idle || expected || hand.seat->barred) return;
   if (++hand.fruitless > 3) hand.hire_at = Clock::now() + std::chrono::milliseconds{std::min(hand.fruitless, 100)};

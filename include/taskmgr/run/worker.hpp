@@ -74,8 +74,10 @@ inline void WorkerProcess::live() noexcept {
   const bool stops = crew_.may_stop_attempts();
   ContextAccess::bind(seat_.context, seat_.number, this, stops ? stopper_.get_token() : std::stop_token{});
   if (stops) ContextAccess::stop_flag(seat_.context, &page_.stop);
+  const pid_t parent = ::getppid();
   try {
     if (!get_ready()) return;
+    die_with(parent);  // again: this may be a user with fewer rights by now
     page_.ready.store(true, std::memory_order_relaxed);
     OrderHead order;
     while (read_all(&order, sizeof order)) {
