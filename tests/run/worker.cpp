@@ -40,6 +40,45 @@ using Clock = std::chrono::steady_clock;
 
 namespace {
 
+/// Until it ends, what is printed on standard output goes into a pipe.
+class Printed {
+ public:
+  explicit Printed(int capacity) {
+    std::cout.flush();
+    std::fflush(stdout);
+    before_ = dup(STDOUT_FILENO);
+    int ends[2];
+    REQUIRE(pipe2(ends, O_CLOEXEC) == 0);
+    REQUIRE(fcntl(ends[1], F_SETPIPE_SZ, capacity) >= 0);
+    dup2(ends[1], STDOUT_FILENO);
+    close(ends[1]);
+    read_from_ = ends[0];
+  }
+  Printed(const Printed&) = delete;
+  Printed& operator=(const Printed&) = delete;
+  ~Printed() {
+    end();
+    close(read_from_);
+  }
+
+  /// What has been printed; reads until nobody can print any more.
+  std::string read_all() const {
+    std::string all;
+    char some[4096];
+    for (ssize_t got = 0; (got = read(read_from_, some, sizeof some)) > 0;) all.append(some, static_cast<std::size_t>(got));
+    return all;
+  }
+  void end() {
+    if (before_ < 0) return;
+    dup2(before_, STDOUT_FILENO);
+    close(std::exchange(before_, -1));
+  }
+
+ private:
+  int before_ = -1;
+  int read_from_ = -1;
+};
+
 std::atomic<int>& endings() {  // of the host's, in workers
   static const Shared<std::atomic<int>>& shared = *new Shared<std::atomic<int>>;
   return shared.get();
@@ -96,6 +135,59 @@ TEST_CASE("a worker that becomes another user dies with its host all the same") 
   waitpid(child, nullptr, 0);
   CHECK(support::gone_within(worker.get(), 5s));
 }
+
+// --- printing
+
+TEST_CASE("what a task has printed appears before its answer counts, whatever becomes of the worker") {
+  const support::NothingLeft nothing_left;
+  constexpr int lethal = 3000;
+  Printed printed{1 << 20};
+  const Manager manager{[](Context&, int x) {
+                          if (x == lethal) raise(SIGKILL);
+                          std::printf("C %d\n", x);
+                          std::cout << "C++ " << x << '\n';
+                          if (x == lethal - 20) std::this_thread::sleep_for(30ms);  // others of its order have been sent by then
+                          return x;
+                        },
+                        {.mode = Mode::process, .workers = 1}};
+  const auto report = manager.start(numbers(2 * lethal));
+  printed.end();
+  const std::string all = "\n" + printed.read_all();
+  CHECK(report.failed == 1);
+  int missing = 0;
+  for (const auto& [task, value] : report.success_map()) {
+    for (const char* const by : {"\nC ", "\nC++ "}) missing += all.find(by + std::to_string(task) + "\n") == std::string::npos ? 1 : 0;
+  }
+  CHECK(missing == 0);
+}
+
+#ifndef TASKMGR_TEST_ASAN  // whose allocator may be locked for ever in a process that was forked among threads
+TEST_CASE("a worker whose prints nobody reads is not taken for one that hangs") {
+  const support::NothingLeft nothing_left;
+  Printed printed{4096};
+  Shared<std::atomic<int>> started;
+  std::string all;
+  std::thread reader{[&] {
+    std::this_thread::sleep_for(2s);
+    all = printed.read_all();
+  }};
+  while (write(STDOUT_FILENO, "x", 1) == 1) {  // until there is room for no line
+    int used = 0;
+    if (ioctl(STDOUT_FILENO, FIONREAD, &used) == 0 && used == 4096) break;
+  }
+  const Manager manager{[&](Context&, int x) {
+                          std::printf("line %d\n", x);
+                          return x;
+                        },
+                        {.mode = Mode::process, .workers = 2, .timeout = 100ms, .on_worker_start = [&](std::size_t) { ++started.get(); }}};
+  const auto report = manager.start(numbers(20));
+  printed.end();
+  reader.join();
+  CHECK(report.ok());
+  CHECK(started.get() == 2);
+  CHECK(all.find("line 19\n") != std::string::npos);
+}
+#endif
 
 // --- what is known of an attempt that had no answer
 

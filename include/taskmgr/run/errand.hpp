@@ -23,6 +23,7 @@
 #include <utility>
 
 #include "../core/error.hpp"
+#include "child.hpp"
 #include "crew.hpp"
 #include "descriptor.hpp"
 #include "share.hpp"
@@ -153,8 +154,10 @@ class Answers : public ByteBuffer {
   /// is not to blame.
   void write_parts(const void* data, std::size_t count, std::size_t size);
 
-  /// Writes all, and ends the process if nobody is there to read it.
+  /// Writes all, and ends the process if nobody is there to read it. What the tasks have printed goes before: the run does not
+  /// wait, nor run again, whose answer it has.
   void flush() noexcept {
+    flush_output();
     write_now(data(), this->size());
     clear();
     end_ = 0;

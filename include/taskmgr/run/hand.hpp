@@ -180,7 +180,7 @@ inline Clock::time_point Hand::look_at_deadline(Clock::time_point now, const Opt
 
 /// A worker that has orders and is at no errand for longer than an errand may take is stopped, or waits for a lock that was
 /// held when it was forked: it is replaced, and nobody loses an attempt. What the host does at a worker's start may last, and
-/// whoever has said what was not read yet may be waiting for that.
+/// whoever has answered or printed what was not read yet may be waiting for that.
 inline Clock::time_point Hand::look_at_quiet(Clock::time_point now, const Options& options, List<Errand>& back) noexcept {
   if (open == 0) return never;
   if (options.on_worker_start && !page->ready.load(std::memory_order_relaxed)) return later(now, options.timeout);
@@ -188,7 +188,8 @@ inline Clock::time_point Hand::look_at_quiet(Clock::time_point now, const Option
   const Clock::time_point deadline = later(later(quiet_since, options.timeout), grace);
   if (now < deadline) return std::min(deadline, later(now, options.timeout));
   pollfd unread{frames.get(), POLLIN, 0};
-  if (!hung_up && ::poll(&unread, 1, 0) > 0) return quiet_since = now;
+  pollfd shown[] = {{STDOUT_FILENO, POLLOUT, 0}, {STDERR_FILENO, POLLOUT, 0}};
+  if (!hung_up && (::poll(&unread, 1, 0) > 0 || ::poll(shown, 2, 0) < 2)) return quiet_since = now;
   take_all_back(back);
   state = State::condemned;
   kill_at = never;

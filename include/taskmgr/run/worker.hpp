@@ -167,7 +167,6 @@ inline void WorkerProcess::carry_out(const OrderHead& order) {
     if (waited || answers_.size() >= many_bytes || (options_.chunk != 0 && (k + 1) % options_.chunk == 0)) answers_.flush();
   }
   measure(k);
-  flush_output();  // before the answers: after the last of them nobody may wait for us any more
   Frame{answers_, FrameKind::order_done}.finish(since - begun);
   answers_.flush();
 }
