@@ -191,7 +191,42 @@ TEST_CASE("a worker whose prints nobody reads is not taken for one that hangs") 
 
 // --- what is known of an attempt that had no answer
 
+TEST_CASE("an attempt that ended with its worker has lasted until then") {
+  const support::NothingLeft nothing_left;
+  const Manager manager{[](Context&, int x) {
+                          std::this_thread::sleep_for(50ms);
+                          if (x == 1) raise(SIGKILL);
+                          return x;
+                        },
+                        {.mode = Mode::process, .workers = 1, .retry = {.max_retries = 1, .base_delay = 0ns}, .timings = true}};
+  const auto report = manager.start(numbers(3));
+  CHECK(report[0].duration() >= 50ms);
+  CHECK(report[1].duration() >= 100ms);  // two attempts
+  CHECK(report[1].duration() < 100ms + support::slack);
+}
+
 #ifndef TASKMGR_TEST_SANITIZED  // see support/modes.hpp
+TEST_CASE("a task that outlives its deadline sees its stop token stop") {
+  const support::NothingLeft nothing_left;
+  Shared<std::atomic<bool>> stopped;
+  Shared<std::atomic<int>> begun;
+  const Manager manager{[&](Context& context, int x) {
+                          ++begun.get();
+                          if (x != 0) return context.stop_token().stop_requested() ? -1 : x;
+                          signal(SIGTERM, SIG_IGN);
+                          const std::stop_token token = context.stop_token();
+                          while (!token.stop_requested()) std::this_thread::sleep_for(1ms);
+                          stopped.get() = true;
+                          return x;
+                        },
+                        {.mode = Mode::process, .workers = 1, .timeout = 1s}};
+  const auto report = manager.start(numbers(3));
+  CHECK(report.error_map().at(0).kind() == TaskError::Kind::timeout);
+  CHECK(stopped.get());
+  CHECK(report.success_map().at(1) == 1);  // of the next worker nobody has asked that
+  CHECK(report.success_map().at(2) == 2);
+}
+
 TEST_CASE("an observer that is at work in the host while a worker is forked does not hold up that worker's own runs") {
   const support::NothingLeft nothing_left;
   struct Slow : taskmgr::Observer {
@@ -212,3 +247,36 @@ TEST_CASE("an observer that is at work in the host while a worker is forked does
   for (const auto& [task, value] : report.success_map()) CHECK(value == task);
 }
 #endif
+
+// --- damage
+
+TEST_CASE("a task that writes into what its worker shares with the run harms nobody but those of its worker") {
+  const support::NothingLeft nothing_left;
+  for (const int byte : {0x00, 0x01, 0x7f, 0xa5, 0xff}) {
+    for (const bool dies : {false, true}) {
+      CAPTURE(byte);
+      CAPTURE(dies);
+      const Manager manager{[byte, dies](Context&, int x) {
+                              if (x == 13) {
+                                std::ifstream maps{"/proc/self/maps"};
+                                for (std::string line; std::getline(maps, line);) {
+                                  if (line.find(" rw-s ") == std::string::npos || line.find("/dev/zero") == std::string::npos) continue;
+                                  std::size_t end = 0;
+                                  const std::size_t first = std::stoull(line, &end, 16);
+                                  const std::size_t last = std::stoull(line.substr(end + 1), nullptr, 16);
+                                  if (last - first > 4096) continue;  // none of the run's
+                                  std::memset(reinterpret_cast<void*>(first), byte, sizeof(taskmgr::detail::WorkerPage));
+                                }
+                                if (dies) _exit(1);
+                              }
+                              if (x % 4 == 0) std::this_thread::sleep_for(1ms);
+                              return x * 10;
+                            },
+                            {.mode = Mode::process, .workers = 1, .timeout = 500ms}};
+      const auto report = manager.start(numbers(200));
+      CHECK(support::adds_up(report));
+      CHECK(report.failed <= 200);
+      for (const auto& [task, value] : report.success_map()) CHECK(value == task * 10);
+    }
+  }
+}

@@ -8,7 +8,9 @@
 /// and answers with *frames*: what came of each, and at last that the order is done. Until the worker has taken an errand,
 /// the run may take it back.
 
+#include <linux/futex.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,6 +20,7 @@
 #include <cstdint>
 #include <cstring>
 #include <exception>
+#include <limits>
 #include <span>
 #include <string>
 #include <utility>
@@ -114,14 +117,22 @@ inline constexpr std::size_t lanes = 2;
 struct alignas(64) WorkerPage {
   std::atomic<std::uint64_t> running{0};  // the errand that runs, by its place from 1; 0: none
   std::atomic<bool> begun{false};         // an errand since the worker's birth
-  std::atomic<std::int64_t> since{0};     // when `running` began, ns of the steady clock; only with a timeout
+  std::atomic<std::int64_t> since{0};     // when `running` began, ns; only with a timeout, or if attempts are measured
   std::atomic<std::uint32_t> stop{0};     // set by the run: tasks are to end; a futex
   std::atomic<bool> ready{false};         // what the host asks of a worker at its start is done
   std::atomic<bool> closed{false};        // set by the run: no errand is to be begun
   Share lanes[detail::lanes];             // what is left of each order: put and taken back by the run, taken by the worker
 
+  /// Tasks see it, and those who wait for it wake up.
+  void ask_to_stop() noexcept {
+    stop.store(1, std::memory_order_release);
+    ::syscall(SYS_futex, &stop, FUTEX_WAKE, std::numeric_limits<int>::max(), nullptr, nullptr, 0);
+  }
+
   /// For the next process; nobody else looks.
   void forget() noexcept {
+    stop.store(0, std::memory_order_relaxed);
+    closed.store(false, std::memory_order_relaxed);
     running.store(0, std::memory_order_relaxed);
     begun.store(false, std::memory_order_relaxed);
     ready.store(false, std::memory_order_relaxed);

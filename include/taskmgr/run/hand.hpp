@@ -84,6 +84,10 @@ struct Hand {
   void end() noexcept;
   /// It was killed because it had orders and was at no errand.
   [[nodiscard]] bool was_quiet() const noexcept { return state == State::condemned && overdue == 0 && complaint == nullptr; }
+  /// The place of the errand that runs, or ran when it died; 0 if there is none.
+  [[nodiscard]] std::uint64_t running() const noexcept;
+  /// When that one began, if that is known.
+  [[nodiscard]] Clock::time_point running_since() const noexcept;
   /// Ends what has had its time. When to look again.
   [[nodiscard]] Clock::time_point look_at_deadline(Clock::time_point now, const Options& options, List<Errand>& back) noexcept;
 
@@ -156,6 +160,22 @@ inline void Hand::end() noexcept {
   frames.close();
 }
 
+// A task may write anywhere, in the page as well: what stands there is believed as far as it can be.
+
+inline std::uint64_t Hand::running() const noexcept {
+  const std::uint64_t place = page->running.load(std::memory_order_acquire);
+  for (std::size_t k = 0; k < open; ++k) {
+    const Order& order = lane[(oldest + k) % lanes];
+    if (place > order.first + order.answered && place <= order.first + order.sent) return place;
+  }
+  return 0;
+}
+
+inline Clock::time_point Hand::running_since() const noexcept {
+  const Clock::time_point since{std::chrono::nanoseconds{page->since.load(std::memory_order_relaxed)}};
+  return since < Clock::time_point{} || since > Clock::now() ? Clock::time_point{} : since;
+}
+
 inline Clock::time_point Hand::look_at_deadline(Clock::time_point now, const Options& options, List<Errand>& back) noexcept {
   if (state == State::none) return never;
   if (now >= kill_at) {
@@ -163,17 +183,18 @@ inline Clock::time_point Hand::look_at_deadline(Clock::time_point now, const Opt
     child.kill(SIGKILL);
   }
   if (options.timeout.count() == 0 || state == State::condemned) return kill_at;
-  const std::uint64_t running = page->running.load(std::memory_order_acquire);
-  if (running == 0) return std::min(kill_at, look_at_quiet(now, options, back));
+  const std::uint64_t at = running();
+  if (at == 0) return std::min(kill_at, look_at_quiet(now, options, back));
   quiet_since = never;
-  const Clock::time_point since{std::chrono::nanoseconds{page->since.load(std::memory_order_relaxed)}};
-  const bool still = page->running.load(std::memory_order_acquire) == running;
+  const Clock::time_point since = running_since();
+  const bool still = running() == at;
   const Clock::time_point deadline = later(still ? since : now, options.timeout);
   if (now < deadline) return std::min(kill_at, deadline);
   take_all_back(back);
-  overdue = running;
+  overdue = at;
   state = State::condemned;
   kill_at = now + grace;
+  page->ask_to_stop();
   child.kill(SIGTERM);
   return kill_at;
 }
@@ -255,6 +276,7 @@ inline void Hand::take_all_back(List<Errand>& back) noexcept {
 }
 
 inline void Hand::take_back(Order& order, Span taken, List<Errand>& back) noexcept {
+  if (taken.first < order.first + order.answered || taken.last != order.first + order.sent) return;  // damaged: see `running`
   const std::size_t kept = taken.first - order.first;
   for (std::size_t k = order.sent; k-- > kept;) back.push_back(order.errands[k]);
   given -= order.sent - kept;

@@ -5,10 +5,7 @@
 /// Process mode: worker processes, forked for one run, and the ledger of what each of them has been given.
 
 #include <fcntl.h>
-#include <linux/futex.h>
 #include <poll.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -19,7 +16,6 @@
 #include <cstring>
 #include <ctime>
 #include <exception>
-#include <limits>
 #include <span>
 #include <string>
 #include <utility>
@@ -217,7 +213,7 @@ inline void Fleet::bury(Hand& hand) noexcept {
   hand.child.kill(SIGKILL);  // what its tasks have started; it is there still, as long as nobody has asked how it died
   if (hand.overdue != 0) hand.child.kill_group(SIGKILL);
   const Death death = hand.child.reap();
-  const std::uint64_t running = hand.page->running.load(std::memory_order_acquire);
+  const std::uint64_t running = hand.running();
   const bool idle = !hand.page->begun.load(std::memory_order_relaxed);
   const bool expected = hand.state == Hand::State::leaving && hand.open == 0;  // else its orders could not be sent any more
   bool blamed = false;
@@ -252,7 +248,9 @@ inline void Fleet::bury(Hand& hand) noexcept {
         why = crash(death);
       }
       announce(hand, errand);
-      const std::chrono::nanoseconds took = kind == TaskError::Kind::timeout ? options_.timeout : std::chrono::nanoseconds{0};
+      std::chrono::nanoseconds took{0};
+      if (kind == TaskError::Kind::timeout) took = options_.timeout;
+      else if (place == running && crew_.measures()) took = Clock::now() - hand.running_since();
       if (remote_.lost(errand, kind, why, took, *hand.seat)) settle(errand.id, *hand.seat);
     }
   }
@@ -415,10 +413,7 @@ inline void Fleet::cancel_waiting() noexcept {
     hand.take_all_back(returned_);
   }
   if (crew_.cancelling() && !std::exchange(stop_told_, true)) {
-    for (Hand& hand : hands()) {
-      hand.page->stop.store(1, std::memory_order_release);
-      ::syscall(SYS_futex, &hand.page->stop, FUTEX_WAKE, std::numeric_limits<int>::max(), nullptr, nullptr, 0);
-    }
+    for (Hand& hand : hands()) hand.page->ask_to_stop();
   }
   Seat& seat = *hands_[0].seat;
   for (;;) {
@@ -485,7 +480,7 @@ inline void Fleet::hear(Hand& hand, const FrameHead& head, Reader& reader) {
   Order& order = hand.order();
   if (hand.open == 0) fail_answer("answered what it was not asked");
   if (head.kind == FrameKind::order_done) {
-    if (order.answered != order.sent) hand.take_all_back(returned_);  // what it was kept from
+    if (order.answered != order.sent && crew_.stopping()) hand.take_all_back(returned_);  // what it was kept from
     if (order.answered != order.sent) fail_answer("left errands out");
     if (order.sent != 0) pace_.measured(order.sent, std::chrono::nanoseconds{head.took});
     hand.close_order();

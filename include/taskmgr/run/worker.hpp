@@ -103,7 +103,7 @@ inline std::byte* WorkerProcess::room_for(const OrderHead& order) {
 
 /// From now on this errand is to blame for what happens.
 inline void WorkerProcess::begin(std::uint64_t place) noexcept {
-  if (options_.timeout.count() != 0) {
+  if (options_.timeout.count() != 0 || crew_.measures()) {
     page_.since.store(Clock::now().time_since_epoch().count(), std::memory_order_relaxed);
   }
   page_.running.store(place + 1, std::memory_order_release);
