@@ -2,10 +2,12 @@
 // Alone: it replaces operator new for its whole process, so that memory runs out.
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <functional>
 #include <new>
@@ -23,8 +25,29 @@ TEST_CASE("a sanitizer has an operator new of its own") { CHECK(support::sanitiz
 
 #include "support/manager.hpp"
 #include "support/modes.hpp"
+#include "support/processes.hpp"
+
+extern "C" void* __libc_realloc(void* memory, std::size_t size);
 
 namespace {
+
+/// What fails in worker processes: the n-th allocation of all that they make together.
+struct Workers {
+  std::atomic<pid_t> host{0};  // 0: nothing fails
+  std::atomic<long> seen{0};
+  std::atomic<long> first_failure{0};
+  std::atomic<long> last_failure{0};
+  std::atomic<long> failed{0};
+};
+Workers* workers = nullptr;
+
+bool fails_in_worker() {
+  if (workers == nullptr || workers->host == 0 || workers->host == getpid()) return false;
+  const long n = workers->seen.fetch_add(1);
+  if (n < workers->first_failure || n > workers->last_failure) return false;
+  ++workers->failed;
+  return true;
+}
 
 std::atomic<bool> failing{false};
 std::atomic<long> seen{0};           // allocations while failing
@@ -42,7 +65,7 @@ bool fails() {
 }
 
 void* allocate(std::size_t size, std::size_t alignment) {
-  if (fails()) return nullptr;
+  if (fails() || fails_in_worker()) return nullptr;
   void* const memory =
       alignment <= alignof(std::max_align_t)
           ? std::malloc(size != 0 ? size : 1)
@@ -58,6 +81,9 @@ void* allocate(std::size_t size, std::size_t alignment) {
 }
 
 }  // namespace
+
+/// Which buffers of bytes grow by.
+extern "C" void* realloc(void* memory, std::size_t size) { return fails_in_worker() ? nullptr : __libc_realloc(memory, size); }
 
 void* operator new(std::size_t size) {
   if (void* const memory = allocate(size, 0)) return memory;
@@ -224,6 +250,95 @@ TEST_CASE("stream without memory") {
     for (auto& outcome : manager.stream(numbers(30))) {
       if (outcome.task() == 3) break;
     }
+  });
+}
+
+// --- in worker processes
+
+namespace {
+
+/// Lets the n-th allocation in workers fail, and `count - 1` that follow it.
+void run_out_of_memory_in_workers(long n, long count, const std::function<void()>& errand) {
+  workers->seen = workers->failed = 0;
+  workers->first_failure = n;
+  workers->last_failure = n + count - 1;
+  CAPTURE(n);
+  CAPTURE(count);
+  const support::NothingLeft nothing_left;
+  alarm(60);  // whoever hangs dies
+  workers->host = getpid();
+  std::string wrong;
+  try {
+    errand();
+  } catch (const std::exception& error) {
+    wrong = error.what();
+  }
+  workers->host = 0;
+  alarm(0);
+  CHECK(wrong == "");
+}
+
+/// For each number of them, and a few and all that follow.
+void everywhere_in_workers(const std::function<void()>& errand) {
+  const support::Shared<Workers> shared;
+  workers = &shared.get();
+  for (const long count : {1L, 2L, 3L}) {
+    long n = 0;
+    do run_out_of_memory_in_workers(n++, count, errand);
+    while (workers->failed != 0);
+    MESSAGE("allocations: ", n - 1);
+  }
+  for (const long n : {0L, 1L, 5L, 25L}) run_out_of_memory_in_workers(n, 1'000'000, errand);
+  workers = nullptr;
+}
+
+/// As `act`, with results and tasks that need memory.
+std::string spell(Context& context, const std::string& text) {
+  const int x = std::stoi(text);
+  if (x % 10 == 3) throw std::logic_error("fails, and says so in more than a few words");
+  if (x % 10 == 4 && context.attempt() == 1) throw std::runtime_error("again");
+  if (x % 10 == 5) context.log(taskmgr::Level::info, "task {}", x);
+  return text + " is a number that is spelled out here";
+}
+std::vector<std::string> texts(int count) {
+  std::vector<std::string> all;
+  for (int k = 0; k < count; ++k) all.push_back(std::to_string(k));
+  return all;
+}
+const Options of_processes{.mode = Mode::process, .workers = 2, .retry = {.max_retries = 1, .base_delay = 0ns}};
+
+/// Without memory a task may fail, and none may come to a wrong result.
+template <class Outcome>
+void check_spelled(const Outcome& outcome) {
+  if (outcome.state() == State::failed) return;
+  if (outcome.state() != State::succeeded || outcome.value() != outcome.task() + " is a number that is spelled out here")
+    throw std::logic_error("wrong result");
+  if (std::stoi(outcome.task()) % 10 == 3) throw std::logic_error("succeeded with what cannot succeed");
+}
+
+}  // namespace
+
+TEST_CASE("start where workers have no memory") {
+  taskmgr::TaskManager manager{spell, of_processes};
+  Deaf deaf;
+  manager.observe(deaf);
+  everywhere_in_workers([&] {
+    const auto report = manager.start(texts(30));
+    if (!support::adds_up(report) || report.cancelled != 0) throw std::logic_error("the counts do not add up");
+    for (const auto& outcome : report.outcomes()) check_spelled(outcome);
+    if (workers->failed == 0 && report.failed != 3) throw std::logic_error("more failed than had to");
+  });
+}
+
+TEST_CASE("stream where workers have no memory") {
+  const taskmgr::TaskManager manager{spell, of_processes};
+  everywhere_in_workers([&] {
+    std::size_t walked = 0;
+    for (const auto& outcome : manager.stream(texts(30), {.ordered = true})) {
+      if (outcome.task() != std::to_string(walked++)) throw std::logic_error("order");
+      check_spelled(outcome);
+    }
+    if (walked != 30) throw std::logic_error("a stream ended early, and did not throw");
   });
 }
 

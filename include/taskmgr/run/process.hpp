@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -191,8 +192,12 @@ inline void Fleet::hire(Hand& hand) {
   ::fcntl(frames.get(), F_SETPIPE_SZ, 1 << 20);  // large results cross in fewer turns; it may be refused
   hand.page->forget();
   auto live = [&, orders_from = their_orders.get(), frames_to = their_frames.get()] {
-    // never ended: a thread of its own may look at it
-    (new WorkerProcess{crew_, remote_, *hand.seat, *hand.page, options_, orders_from, frames_to})->live();
+    try {
+      // never ended: a thread of its own may look at it
+      (new WorkerProcess{crew_, remote_, *hand.seat, *hand.page, options_, orders_from, frames_to})->live();
+    } catch (...) {
+      ::_exit(1);  // no memory for it
+    }
   };
   hand.child = Child{job_for(live), {their_orders.get(), their_frames.get()}};
   hand.begin(std::move(orders), std::move(frames));
