@@ -70,6 +70,7 @@ struct Kind {
   std::chrono::nanoseconds timeout{0};
   std::function<void(Ledger&, int task, int attempt)> within{};  // what a task does besides
   std::size_t host_threads = 0;             // that allocate, print and throw meanwhile
+  bool streams = false;                     // tasks are pulled, and sent to the workers
 };
 
 /// A number in [0, n) for each task and purpose, the same in all processes.
@@ -209,10 +210,19 @@ Tally run(const Kind& kind, std::size_t count, support::Random& random, const Ma
 
   using Value = decltype(make(0));
   std::vector<std::uint8_t> sunk(count);
+  std::vector<int> attempts(count);
+  std::size_t succeeded = 0;
   std::size_t wrong = 0;
   const std::function sink = [&](taskmgr::Outcome<int, Value>& outcome) {
-    ++sunk[static_cast<std::size_t>(outcome.task())];
-    if (outcome.state() == taskmgr::State::succeeded && outcome.take() != make(outcome.task())) ++wrong;
+    const auto task = static_cast<std::size_t>(outcome.task());
+    ++sunk[task];
+    attempts[task] = outcome.attempts();
+    if (outcome.state() == taskmgr::State::succeeded) {
+      ++succeeded;
+      if (outcome.take() != make(outcome.task())) ++wrong;
+    } else {
+      FAIL_CHECK("task ", outcome.task(), " failed: ", outcome.error().message());
+    }
     ++settled;
     ++progress();
   };
@@ -229,15 +239,28 @@ Tally run(const Kind& kind, std::size_t count, support::Random& random, const Ma
       if (ledger.strike(random.below(kind.workers), kind.signal) && settled == count) ++needless;
     });
   }
-  const auto report = manager.start(support::numbers(static_cast<int>(count)), sink);
+  const std::vector<int> tasks = support::numbers(static_cast<int>(count));
+  std::size_t retries = 0;
+  if (kind.streams) {
+    const bool ordered = random.below(2) == 0;
+    int next = 0;
+    for (auto& outcome : manager.stream(tasks, {.ordered = ordered})) {
+      if (ordered) CHECK(outcome.task() == next++);
+      sink(outcome);
+    }
+    for (const int made : attempts) retries += static_cast<std::size_t>(made - 1);
+  } else {
+    const auto report = manager.start(tasks, sink);
+    CHECK(support::adds_up(report));
+    CHECK(report.total == count);
+    CHECK(report.succeeded == count);
+    retries = report.retries;
+  }
   striker.reset();
   threads.clear();
 
   // Each task has one outcome, and it is the right one.
-  CHECK(support::adds_up(report));
-  CHECK(report.total == count);
-  CHECK(report.succeeded == count);
-  for (const auto& [task, error] : report.error_map()) FAIL_CHECK("task ", task, " failed: ", error.message());
+  CHECK(succeeded == count);
   std::size_t lost = 0;
   std::size_t twice = 0;
   for (const std::uint8_t times : sunk) {
@@ -254,16 +277,15 @@ Tally run(const Kind& kind, std::size_t count, support::Random& random, const Ma
   Tally tally;
   tally.deaths = ledger.deaths(must_lose);
   std::size_t spared = 0;
-  for (const auto& outcome : report.outcomes()) {
-    const auto retries = static_cast<std::uint32_t>(outcome.attempts() - 1);
-    const std::uint32_t expected = must_lose[static_cast<std::size_t>(outcome.task())];
-    tally.lost += retries;
-    if (retries < expected) ++spared;
-    else tally.innocents += retries - expected;
+  for (std::size_t task = 0; task < count; ++task) {
+    const auto lost_here = static_cast<std::uint32_t>(attempts[task] - 1);
+    tally.lost += lost_here;
+    if (lost_here < must_lose[task]) ++spared;
+    else tally.innocents += lost_here - must_lose[task];
   }
   CHECK(spared == 0);
   CHECK(tally.innocents <= 3 + (tally.deaths.inside + tally.deaths.outside) / 20 + tally.deaths.late);
-  CHECK(tally.lost == report.retries);
+  CHECK(tally.lost == retries);
   CHECK(tally.lost == crashes + timeouts);
   CHECK((kind.timeout != 0ns ? crashes : timeouts) == 0);
   if (kind.timeout == 0ns) {
@@ -361,6 +383,10 @@ TEST_CASE("mutual: workers kill each other and themselves") {
   storm_of({.name = "mutual", .workers = workers, .within = shoot}, next);
 }
 
+TEST_CASE("stream: workers are killed while tasks are pulled from a source and sent to them") {
+  storm_of({.name = "stream", .signal = SIGKILL, .streams = true}, next);
+}
+
 /// Not a storm: for the test of the watchdog.
 TEST_CASE("hang: a task never ends" * doctest::skip()) {
   storm_of({.name = "hang", .tasks = 10, .workers = 2, .within = [](Ledger&, int task, int) {
@@ -369,7 +395,7 @@ TEST_CASE("hang: a task never ends" * doctest::skip()) {
 }
 
 int main(int count, char** arguments) {
-  constexpr std::array kinds{"kill", "segv", "abort", "exit", "stop", "large", "threads", "mutual", "hang"};
+  constexpr std::array kinds{"kill", "segv", "abort", "exit", "stop", "large", "threads", "mutual", "stream", "hang"};
   std::chrono::seconds patience{60};
   std::string filter;
   for (int k = 1; k < count; ++k) {
