@@ -459,8 +459,12 @@ void Flow<F, Task, R, Tasks>::man() noexcept {
     }
   }
   if (!this->stopping()) {
-    this->thrown().keep(std::make_exception_ptr(std::system_error(
-        std::make_error_code(std::errc::resource_unavailable_try_again), "taskmgr: cannot start a thread for worker processes")));
+    try {
+      throw std::system_error(std::make_error_code(std::errc::resource_unavailable_try_again),
+                              "taskmgr: cannot start a thread for worker processes");
+    } catch (...) {
+      this->thrown().keep(std::current_exception());  // or, without memory, what says that
+    }
   }
   this->halt();
   work(this->seats()[0]);

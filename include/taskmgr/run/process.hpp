@@ -48,6 +48,7 @@ class Fleet {
     }
     polled_.reserve(1 + 3 * count_);
     polled_for_.reserve(3 * count_);
+    returned_.reserve(few);
     crew_.listen(job_of<&Bell::ring>(bell_));
   }
   Fleet(const Fleet&) = delete;
@@ -61,6 +62,7 @@ class Fleet {
   static constexpr std::chrono::milliseconds goal{1};  // of work in an order
   static constexpr std::size_t most_errands = 16384;   // in an order
   static constexpr std::size_t large = 1U << 20U;      // bytes, of a task that has an order of its own
+  static constexpr std::size_t few = 64;               // errands that can be cancelled, or fail, without memory
   static constexpr int most_fruitless = 50;      // workers that died in a row before they began a task
   static constexpr std::uint8_t most_lost = 20;  // workers that died after they had taken a task, until it is to blame
 
@@ -301,9 +303,9 @@ inline void Fleet::fill(Hand& hand, std::size_t orders) noexcept {
     }
     try {
       if (!give(hand)) return;
-    } catch (...) {  // no memory for it: if nobody will give any back, a task fails for it
-      if (errands_out() == 0) fail_waiting(std::current_exception(), true);
-      return;
+    } catch (...) {  // no memory for it: if nobody will give any back, a task fails for it, and the next may have more luck
+      if (errands_out() != 0 || !work_waits()) return;
+      fail_waiting(std::current_exception(), true);
     }
   }
 }
@@ -427,9 +429,9 @@ inline void Fleet::cancel_waiting() noexcept {
       settle(returned_.back().id, seat);
     }
     try {
-      remote_.next_errands(returned_, 64);
+      remote_.next_errands(returned_, few);
     } catch (...) {
-      return;  // no memory for 64 of them: the next turn tries again
+      return;  // no memory for so many of them: the next turn tries again
     }
     if (returned_.empty()) return;
   }
@@ -449,7 +451,7 @@ inline void Fleet::fail_waiting(const std::exception_ptr& why, bool one) noexcep
       return;
     }
     try {
-      remote_.next_errands(returned_, one ? 1 : 64);
+      remote_.next_errands(returned_, one ? 1 : few);
     } catch (...) {
       return;
     }
