@@ -131,9 +131,6 @@ class Crew : public Ear {
   /// An attempt may be asked to stop before it has ended.
   [[nodiscard]] bool may_stop_attempts() const noexcept { return token_.stop_possible() || options_.timeout.count() != 0; }
 
-  /// Attempts are measured.
-  [[nodiscard]] bool measures() const noexcept { return measures_; }
-
   [[nodiscard]] Progress progress() const noexcept;
   [[nodiscard]] FirstException& thrown() noexcept { return thrown_; }
   [[nodiscard]] const Options& options() const noexcept { return options_; }
