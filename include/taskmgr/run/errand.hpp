@@ -115,12 +115,13 @@ inline constexpr std::size_t lanes = 2;
 
 /// What a worker and the run see at the same time. Nothing in it is a lock: each may die at any moment.
 struct alignas(64) WorkerPage {
+  using Flag = std::uint8_t;  // no bool, which may not be read where a task has written something else
   std::atomic<std::uint64_t> running{0};  // the errand that runs, by its place from 1; 0: none
-  std::atomic<bool> begun{false};         // an errand since the worker's birth
+  std::atomic<Flag> begun{0};             // an errand since the worker's birth
   std::atomic<std::int64_t> since{0};     // when `running` began, ns; only with a timeout, or if attempts are measured
   std::atomic<std::uint32_t> stop{0};     // set by the run: tasks are to end; a futex
-  std::atomic<bool> ready{false};         // what the host asks of a worker at its start is done
-  std::atomic<bool> closed{false};        // set by the run: no errand is to be begun
+  std::atomic<Flag> ready{0};             // what the host asks of a worker at its start is done
+  std::atomic<Flag> closed{0};            // set by the run: no errand is to be begun
   Share lanes[detail::lanes];             // what is left of each order: put and taken back by the run, taken by the worker
 
   /// Tasks see it, and those who wait for it wake up.
@@ -132,10 +133,10 @@ struct alignas(64) WorkerPage {
   /// For the next process; nobody else looks.
   void forget() noexcept {
     stop.store(0, std::memory_order_relaxed);
-    closed.store(false, std::memory_order_relaxed);
+    closed.store(0, std::memory_order_relaxed);
     running.store(0, std::memory_order_relaxed);
-    begun.store(false, std::memory_order_relaxed);
-    ready.store(false, std::memory_order_relaxed);
+    begun.store(0, std::memory_order_relaxed);
+    ready.store(0, std::memory_order_relaxed);
   }
 };
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free && std::atomic<std::int64_t>::is_always_lock_free);

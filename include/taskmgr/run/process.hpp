@@ -416,7 +416,7 @@ inline void Fleet::steal_for(const Hand& hand) noexcept {
 
 inline void Fleet::cancel_waiting() noexcept {
   for (Hand& hand : hands()) {
-    hand.page->closed.store(true, std::memory_order_relaxed);
+    hand.page->closed.store(1, std::memory_order_relaxed);
     hand.take_all_back(returned_);
   }
   if (crew_.cancelling() && !std::exchange(stop_told_, true)) {

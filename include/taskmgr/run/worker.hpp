@@ -78,7 +78,7 @@ inline void WorkerProcess::live() noexcept {
   try {
     if (!get_ready()) return;
     die_with(parent);  // again: this may be a user with fewer rights by now
-    page_.ready.store(true, std::memory_order_relaxed);
+    page_.ready.store(1, std::memory_order_relaxed);
     OrderHead order;
     while (read_all(&order, sizeof order)) {
       order_.clear();
@@ -107,7 +107,7 @@ inline void WorkerProcess::begin(std::uint64_t place) noexcept {
     page_.since.store(Clock::now().time_since_epoch().count(), std::memory_order_relaxed);
   }
   page_.running.store(place + 1, std::memory_order_release);
-  page_.begun.store(true, std::memory_order_relaxed);
+  page_.begun.store(1, std::memory_order_relaxed);
 }
 
 inline bool WorkerProcess::get_ready() noexcept {
