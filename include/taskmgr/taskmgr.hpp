@@ -24,5 +24,6 @@
 #include "observe/progress_bar.hpp"
 #include "run/async.hpp"
 #include "run/awaits.hpp"
+#include "run/condition.hpp"
 #include "run/event_loop.hpp"
 #include "version.hpp"

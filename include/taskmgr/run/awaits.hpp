@@ -33,6 +33,9 @@ class LoopAwait {
   }
   void await_resume() const { chain_->throw_if_stopped(); }
 
+ protected:
+  [[nodiscard]] bool stopped() const noexcept { return chain_->stopped(); }
+
  private:
   Chain* chain_ = nullptr;
 };
