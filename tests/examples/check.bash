@@ -3,6 +3,7 @@
 #
 #   same WHAT EXPECTED GOT          complains unless the two texts are equal
 #   check WHAT COMMAND [WORD]...    complains unless the command succeeds
+#   is_json FILE                    whether it is JSON; this needs perl
 #   skip WHY                        ends the script: it cannot run here
 #   finish                          ends the script: 1 if there was a complaint
 set -u -o pipefail
@@ -29,6 +30,22 @@ same() {
 }
 
 check() { "${@:2}" || complain "$1"; }
+
+# RFC 8259, for a perl without modules.
+is_json() {
+  cat >is_json.pl <<'END'
+undef $/;
+$_ = <STDIN>;
+utf8::decode($_) or die "not UTF-8\n";
+$string = qr/"(?:[^"\\\x00-\x1f]|\\(?:["\\\/bfnrt]|u[0-9a-fA-F]{4}))*"/;
+$number = qr/-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?/;
+$member = qr/[ \t\r\n]*$string[ \t\r\n]*:(??{$value})/;
+$value = qr/[ \t\r\n]*(?:$string|$number|true|false|null|\[(?:(??{$value})(?:,(??{$value}))*+)?+[ \t\r\n]*\]|\{(?:$member(?:,$member)*+)?+[ \t\r\n]*\})[ \t\r\n]*/;
+/\A$value\z/ or die "not JSON\n";
+END
+  perl is_json.pl <"$1" || return
+  ! perl -MJSON::PP -e 1 2>/dev/null || perl -MJSON::PP -0777 -e 'decode_json(<STDIN>)' <"$1"  # where there is another opinion
+}
 
 skip() {
   printf 'skipped: %s\n' "$1"

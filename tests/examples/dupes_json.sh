@@ -5,21 +5,6 @@
 command -v perl >/dev/null || skip 'perl is not installed'
 dupes=$programs/dupes
 
-# RFC 8259, for a perl without modules.
-cat >is_json.pl <<'END'
-undef $/;
-$_ = <STDIN>;
-utf8::decode($_) or die "not UTF-8\n";
-$string = qr/"(?:[^"\\\x00-\x1f]|\\(?:["\\\/bfnrt]|u[0-9a-fA-F]{4}))*"/;
-$number = qr/-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?/;
-$member = qr/[ \t\r\n]*$string[ \t\r\n]*:(??{$value})/;
-$value = qr/[ \t\r\n]*(?:$string|$number|true|false|null|\[(?:(??{$value})(?:,(??{$value}))*+)?+[ \t\r\n]*\]|\{(?:$member(?:,$member)*+)?+[ \t\r\n]*\})[ \t\r\n]*/;
-/\A$value\z/ or die "not JSON\n";
-END
-is_json() {
-  perl is_json.pl <"$1" || return
-  ! perl -MJSON::PP -e 1 2>/dev/null || perl -MJSON::PP -0777 -e 'decode_json(<STDIN>)' <"$1"  # where there is another opinion
-}
 # The names of the groups, in the form of --null.
 cat >names.pl <<'END'
 undef $/;
