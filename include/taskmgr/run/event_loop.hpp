@@ -4,6 +4,7 @@
 /// \file
 /// The loop that drives coroutines: what is ready, what waits for a time, for a descriptor, or for another thread.
 
+#include <fcntl.h>
 #include <sys/epoll.h>
 #include <time.h>
 
@@ -124,10 +125,19 @@ class EventLoop {
   };
 
   static constexpr int tick_bits = 14;  // a tick is 2^14 ns, 16 microseconds
+  static constexpr Clock::duration tick{std::int64_t{1} << tick_bits};
+  static constexpr std::int64_t last_tick = Clock::duration::max().count() >> tick_bits;
   static constexpr int at_a_time = 128;  // entries fired before timers, descriptors and posts are looked at
 
   [[nodiscard]] static std::uint64_t ticks(Clock::time_point time) noexcept {
     return static_cast<std::uint64_t>(time.time_since_epoch().count()) >> tick_bits;
+  }
+  /// The first tick that is not before `time`; 0 before the clock began, and the last one after the last.
+  [[nodiscard]] static std::uint64_t tick_at(Clock::time_point time) noexcept {
+    const std::int64_t count = time.time_since_epoch().count();
+    if (count <= 0) return 0;
+    if (count > last_tick << tick_bits) return last_tick;
+    return ticks(time + tick - Clock::duration{1});
   }
   void work() noexcept;
   void look();
@@ -152,6 +162,7 @@ class EventLoop {
   Note* notes_ = nullptr;
   Note** last_note_ = &notes_;
   bool sleeps_ = false;
+  Note* arriving_ = nullptr;  // what the loop's thread has taken out of them
 };
 
 class EventLoop::Signal : private Note {
@@ -220,16 +231,15 @@ inline void EventLoop::note(Note& note) noexcept {
 }
 
 inline void EventLoop::read_notes() noexcept {
-  Note* first = nullptr;
   {
     const std::scoped_lock lock(mutex_);
-    first = std::exchange(notes_, nullptr);
+    arriving_ = std::exchange(notes_, nullptr);
     last_note_ = &notes_;
     has_notes_.store(false, std::memory_order_relaxed);
   }
-  while (first != nullptr) {
-    Note& note = *first;
-    first = note.next;  // before it arrives, and may be gone
+  while (arriving_ != nullptr) {
+    Note& note = *arriving_;
+    arriving_ = note.next;  // before it arrives: it may be gone then, and so may others
     note.arrive(note, *this);
   }
 }
@@ -237,16 +247,18 @@ inline void EventLoop::read_notes() noexcept {
 inline EventLoop::Signal::~Signal() {
   if (!raised_.load(std::memory_order_acquire)) return;
   const std::scoped_lock lock(loop_.mutex_);
-  for (Note** at = &loop_.notes_; *at != nullptr; at = &(*at)->next) {
-    if (*at != this) continue;
-    *at = next;
-    if (loop_.last_note_ == &next) loop_.last_note_ = at;
-    return;
+  for (Note** list : {&loop_.arriving_, &loop_.notes_}) {
+    for (Note** at = list; *at != nullptr; at = &(*at)->next) {
+      if (*at != this) continue;
+      *at = next;
+      if (loop_.last_note_ == &next) loop_.last_note_ = at;
+      return;
+    }
   }
 }
 
 inline void EventLoop::at(detail::Entry& entry, Clock::time_point time) noexcept {
-  entry.due = (static_cast<std::uint64_t>(time.time_since_epoch().count()) + (1U << tick_bits) - 1) >> tick_bits;  // not before
+  entry.due = tick_at(time);
   if (entry.due <= wheel_.now()) soon(entry);
   else wheel_.add(entry);
 }
@@ -257,9 +269,10 @@ inline void EventLoop::work() noexcept {
 
 /// At what has come from outside; sleeps until something comes, if nothing else is to be done.
 inline void EventLoop::look() {
-  if (has_notes_.load(std::memory_order_relaxed)) return read_notes();
+  const bool heard = has_notes_.load(std::memory_order_relaxed);
+  if (heard) read_notes();  // and there may be more at once, for ever: times and descriptors have their turn, too
   const std::uint64_t next = wheel_.next();
-  if (ready_.empty()) {
+  if (ready_.empty() && !heard) {
     {
       const std::scoped_lock lock(mutex_);
       if (notes_ != nullptr) return;
@@ -311,6 +324,7 @@ inline void EventLoop::poll(Clock::time_point until) {
 
 inline EventLoop::Waits& EventLoop::waits_for(int fd) {
   const auto index = static_cast<std::size_t>(fd);
+  if (index >= waits_.size() && ::fcntl(fd, F_GETFD) < 0) detail::throw_errno("wait for a descriptor");  // before it takes room
   while (waits_.size() <= index) waits_.push_back({});
   if (!waits_[index]) waits_[index] = detail::Owner{new Waits};
   return *waits_[index];
@@ -333,14 +347,15 @@ inline bool EventLoop::arm(int fd, Waits& waits, std::uint32_t mask) {
   event.data.fd = fd;
   if (waits.known) {
     if (::epoll_ctl(poll_.get(), EPOLL_CTL_MOD, fd, &event) == 0) return true;
-    if (errno != ENOENT) detail::throw_errno("wait for a descriptor");
+    if (errno != ENOENT && errno != EPERM) detail::throw_errno("wait for a descriptor");
     waits.known = false;
     ready_.append(waits.readers);
     ready_.append(waits.writers);
   }
   if (::epoll_ctl(poll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
     if (errno == EPERM) return false;
-    detail::throw_errno("wait for a descriptor");
+    // the kernel may have kept what we have forgotten: the number was of another file meanwhile
+    if (errno != EEXIST || ::epoll_ctl(poll_.get(), EPOLL_CTL_MOD, fd, &event) != 0) detail::throw_errno("wait for a descriptor");
   }
   waits.known = true;
   return true;
