@@ -157,7 +157,7 @@ class Promise final : public PromiseBase {
 
   [[nodiscard]] Async<T> get_return_object() noexcept { return Async<T>{*this}; }
   template <class U = T>
-    requires std::is_constructible_v<T, U>
+    requires std::is_convertible_v<U, T>  // as `return` has it
   void return_value(U&& value) {
     result_.set(std::forward<U>(value));
   }
