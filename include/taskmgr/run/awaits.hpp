@@ -80,7 +80,8 @@ class [[nodiscard]] DescriptorAwait : public LoopAwait<DescriptorAwait> {
 [[nodiscard]] inline detail::SleepAwait sleep_until(EventLoop::Clock::time_point time) noexcept { return detail::SleepAwait{time}; }
 template <class Clock, class Duration>
 [[nodiscard]] detail::SleepAwait sleep_until(std::chrono::time_point<Clock, Duration> time) {
-  return sleep_for(std::chrono::ceil<std::chrono::nanoseconds>(time - Clock::now()));
+  const auto now = Clock::now();
+  return sleep_for(time > now ? std::chrono::ceil<std::chrono::nanoseconds>(time - now) : std::chrono::nanoseconds{0});
 }
 
 /// Lets all others go first that are ready.
@@ -108,21 +109,31 @@ template <class T>
 
 namespace detail {
 
-/// Waits for the ends of some chains.
-class Gathering final : public Chain::Inner {
+/// Waits for the ends of some chains, which begin when it is awaited. They may wait for others, and those again: each hands
+/// on a stop in a turn of the loop of its own, for a stack is not endless.
+class Gathering final : public Chain::Inner, private Entry {
  public:
+  class AnyMember;
   template <class T>
   class Member;
+
+  /// Before it is awaited: one more, which begins after those that are in it already.
+  void add(AnyMember& member) noexcept;
 
   [[nodiscard]] bool await_ready() const noexcept { return left_ == 0; }
   template <class P>
   void await_suspend(std::coroutine_handle<P> waiting) noexcept;
   void await_resume() const noexcept {}
 
-  inline void stop() noexcept override;  // `inline` already here: see Crew
+  // --- Inner
+  void stop() noexcept override {
+    if (!linked()) waiting_->loop().soon(*this);
+  }
+  [[nodiscard]] inline Chain* inside() noexcept override;  // `inline` already here: see Crew
 
  private:
-  class AnyMember;
+  inline void fire() noexcept override;  // hands on the stop
+
   AnyMember* first_ = nullptr;
   AnyMember** last_ = &first_;
   std::size_t left_ = 0;
@@ -131,17 +142,15 @@ class Gathering final : public Chain::Inner {
 
 class Gathering::AnyMember : public Chain::Owner, public Chain {
  public:
-  AnyMember(Gathering& gathering, EventLoop& loop) noexcept : Chain::Owner(loop), gathering_(gathering) {
-    *gathering.last_ = this;
-    gathering.last_ = &next_;
-    ++gathering.left_;
-  }
-  [[nodiscard]] AnyMember* next() const noexcept { return next_; }
+  AnyMember(Gathering& gathering, EventLoop& loop) noexcept : Chain::Owner(loop), gathering_(gathering) {}
 
  private:
+  friend Gathering;
+
   void ended(Chain&) noexcept override {
     if (--gathering_.left_ == 0) gathering_.waiting_->wake();
   }
+  [[nodiscard]] Chain* outside() const noexcept override { return gathering_.waiting_; }
 
   Gathering& gathering_;
   AnyMember* next_ = nullptr;
@@ -158,16 +167,28 @@ class Gathering::Member final : public AnyMember {
   Stored<T> take() { return static_cast<Promise<T>&>(outermost()).take_stored(); }
 };
 
+inline void Gathering::add(AnyMember& member) noexcept {
+  *last_ = &member;
+  last_ = &member.next_;
+  ++left_;
+}
+
 template <class P>
 void Gathering::await_suspend(std::coroutine_handle<P> waiting) noexcept {
   waiting_ = waiting.promise().chain();
   waiting_->wait_for(*this);
-  for (AnyMember* member = first_; member != nullptr; member = member->next()) waiting_->loop().soon(*member);
+  for (AnyMember* member = first_; member != nullptr; member = member->next_) waiting_->loop().soon(*member);
   if (waiting_->stopped()) stop();
 }
 
-inline void Gathering::stop() noexcept {
-  for (AnyMember* member = first_; member != nullptr; member = member->next()) member->stop();
+inline void Gathering::fire() noexcept {
+  for (AnyMember* member = first_; member != nullptr; member = member->next_) member->stop();
+}
+
+inline Chain* Gathering::inside() noexcept {
+  AnyMember* const member = first_;
+  if (member != nullptr) first_ = member->next_;
+  return member;
 }
 
 }  // namespace detail
@@ -177,6 +198,7 @@ Async<std::tuple<detail::Stored<T>...>> when_all(Async<T>... asyncs) {
   detail::Gathering gathering;
   std::tuple<typename detail::Gathering::Member<T>...> members{
       typename detail::Gathering::Member<T>::Seed{gathering, asyncs}...};
+  std::apply([&gathering](auto&... member) { (gathering.add(member), ...); }, members);  // a tuple may begin with its last
   co_await gathering;
   co_return std::apply([](auto&... member) { return std::tuple<detail::Stored<T>...>{member.take()...}; }, members);
 }
@@ -187,7 +209,10 @@ Async<std::vector<detail::Stored<T>>> when_all(std::vector<Async<T>> asyncs) {
   detail::Gathering gathering;
   detail::List<detail::Owner<Member>> members;
   members.reserve(asyncs.size());
-  for (Async<T>& async : asyncs) members.push_back(detail::Owner{new Member{{gathering, async}}});
+  for (Async<T>& async : asyncs) {
+    members.push_back(detail::Owner{new Member{{gathering, async}}});
+    gathering.add(*members.back());
+  }
   co_await gathering;
   std::vector<detail::Stored<T>> results;
   results.reserve(members.size());

@@ -68,6 +68,8 @@ class Chain : public Entry {
     [[nodiscard]] EventLoop& loop() const noexcept { return loop_; }
     /// Its outermost coroutine has ended, and `chain` holds its promise. May end the chain.
     virtual void ended(Chain& chain) noexcept = 0;
+    /// The chain that waits for the end of those of this owner, if one does.
+    [[nodiscard]] virtual Chain* outside() const noexcept { return nullptr; }
 
    protected:
     ~Owner() = default;
@@ -81,6 +83,9 @@ class Chain : public Entry {
    public:
     /// The chain has been asked to stop: `Chain::wake` is to be called soon.
     virtual void stop() noexcept = 0;
+    /// The chain is to be cleared: gives those whose coroutines are to be ended before, one by one, and then null. `outside`
+    /// of their owner is this chain.
+    [[nodiscard]] virtual Chain* inside() noexcept { return nullptr; }
 
    protected:
     ~Inner() = default;
@@ -98,15 +103,8 @@ class Chain : public Entry {
   }
   inline void fire() noexcept final;  // `inline` already here: see Crew
 
-  /// Ends all of its coroutines, from the inside to the outside.
-  void clear() noexcept {
-    unlink();
-    while (innermost_ != nullptr) {
-      PromiseBase* const ending = innermost_;
-      innermost_ = ending->outer_;
-      ending->destroy();
-    }
-  }
+  /// Ends all of its coroutines and those that they wait for, from the inside to the outside.
+  void clear() noexcept;
 
   /// What it awaits from now on throws `Cancelled`, as does what it waits for now, at once.
   void stop() noexcept {
@@ -152,6 +150,7 @@ class Chain : public Entry {
   }
 
  private:
+  void clear_own() noexcept;
   /// Whoever resumes a coroutine without the chain, something foreign, knows nothing of the others.
   void go_on() noexcept {
     if (driven_) goes_on_ = true;
@@ -183,6 +182,30 @@ inline void Chain::fire() noexcept {
   } while (goes_on_);
   driven_ = false;
   if (done_) owner_->ended(*this);
+}
+
+inline void Chain::clear() noexcept {
+  for (Chain* at = this;;) {
+    Chain* const inside = at->inner_ != nullptr ? at->inner_->inside() : nullptr;
+    if (inside != nullptr) {
+      at = inside;
+      continue;
+    }
+    at->clear_own();
+    if (at == this) return;
+    at = at->owner_->outside();
+  }
+}
+
+inline void Chain::clear_own() noexcept {
+  unlink();
+  inner_ = nullptr;
+  left_ = false;
+  while (innermost_ != nullptr) {
+    PromiseBase* const ending = innermost_;
+    innermost_ = ending->outer_;
+    ending->destroy();
+  }
 }
 
 template <class P>
