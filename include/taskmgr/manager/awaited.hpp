@@ -25,6 +25,7 @@ template <class Task, class R>
 class Ending final : public Chain::Inner, private Entry {
  public:
   Ending(Background<Task, R>& run, EventLoop& loop) noexcept : run_(run), ended_(loop, *this) {}
+  ~Ending() { run_.tell_no_more(); }
 
   [[nodiscard]] bool await_ready() const noexcept { return run_.done(); }
   template <class P>
@@ -63,16 +64,24 @@ Async<Report<Task, R>> run_elsewhere(ManagerState<F>& manager, std::shared_ptr<S
   co_return report;
 }
 
+struct RequestStop {
+  std::stop_source* source;
+  void operator()() const noexcept { source->request_stop(); }
+};
+
 /// On the event loop of whoever awaits it.
 template <class F, class Task, class R, class Sink>
 Async<Report<Task, R>> run_here(ManagerState<F>& manager, std::shared_ptr<Store<Task, R>> store, std::exception_ptr source,
                                 Sink sink, std::stop_token stop) {
   const auto began = Clock::now();
   const Running running{manager.workshop().runs};
-  Batch<F, Task, R, Sink> batch{manager.terms(*store, std::move(stop), began), manager.function, *store, manager.workshop(), &sink};
+  std::stop_source stopper;
+  const std::stop_callback with_outer{std::move(stop), RequestStop{&stopper}};
+  Batch<F, Task, R, Sink> batch{manager.terms(*store, stopper.get_token(), began), manager.function, *store, manager.workshop(), &sink};
   begin(batch, source);
   const Owner<Flight> flight = batch.take_off(*EventLoop::current());
   Flight& landing = *flight;  // by its name: g++ 12 copies what a call refers to
+  landing.hand_on_stop(stopper);
   co_await landing;
   std::exception_ptr thrown;
   Report<Task, R> report = finish(batch, std::move(store), thrown);

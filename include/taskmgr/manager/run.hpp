@@ -110,6 +110,11 @@ class Background {
     if (done_) ended();
     else ended_ = ended;
   }
+  /// That call is not made any more.
+  void tell_no_more() noexcept {
+    const std::scoped_lock lock(mutex_);
+    ended_ = {nullptr, nullptr};
+  }
   [[nodiscard]] std::exception_ptr take_exception() noexcept { return std::exchange(exception_, nullptr); }
   [[nodiscard]] const Report<Task, R>& report() const noexcept { return report_; }
 

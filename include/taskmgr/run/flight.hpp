@@ -69,6 +69,8 @@ class Flight final : private Chain::Owner, public Chain::Inner {
 
   // --- a coroutine that awaits the end of the run
 
+  /// Before: a stop of that coroutine is a stop of these tasks, and shows in the token of this source, which is the run's.
+  void hand_on_stop(std::stop_source& tasks) noexcept { tasks_ = &tasks; }
   [[nodiscard]] bool await_ready() const noexcept { return !run_.goes_on(); }
   template <class P>
   void await_suspend(std::coroutine_handle<P> waiting) noexcept {
@@ -77,7 +79,7 @@ class Flight final : private Chain::Owner, public Chain::Inner {
     if (waiting_->stopped()) stop();
   }
   void await_resume() const noexcept {}
-  void stop() noexcept override { crew_.cancel(); }
+  void stop() noexcept override { tasks_->request_stop(); }
   /// Whoever awaited it has been asked to stop.
   [[nodiscard]] bool stopped() const noexcept { return waiting_ != nullptr && waiting_->stopped(); }
 
@@ -156,6 +158,7 @@ class Flight final : private Chain::Owner, public Chain::Inner {
   std::array<std::size_t, at_a_time> done_{};  // settled, and not published
   std::size_t done_count_ = 0;
   Chain* waiting_ = nullptr;  // for the end of the run
+  std::stop_source* tasks_ = nullptr;
   bool landed_ = false;
   Call<&Flight::admit> more_{*this};
   Call<&Flight::admit> retry_{*this};
