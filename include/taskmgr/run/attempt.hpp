@@ -31,6 +31,9 @@ class AttemptDeadline {
  public:
   AttemptDeadline(Crew& crew, Seat& seat, Clock::time_point at) : armed_(crew, seat, at), with_run_(crew.token(), armed_) {}
 
+  /// Its deadline has come, and the watchdog may be late.
+  void request_stop() noexcept { armed_.alarm->request_stop(); }
+
  private:
   struct Armed {
     Armed(Crew& crew, Seat& seat, Clock::time_point at) : watchdog(crew.watchdog()), alarm(&seat.alarm) {

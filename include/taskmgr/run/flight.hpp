@@ -96,7 +96,10 @@ class Flight final : private Chain::Owner, public Chain::Inner {
   };
   /// What an attempt has where somebody looks at the time.
   struct Watch final : Entry {
-    void fire() noexcept override { place->stop(); }
+    void fire() noexcept override {
+      if (token) token->request_stop();  // the coroutine must not be woken and see that nobody asked it to stop
+      place->stop();
+    }
     Place* place = nullptr;
     Clock::time_point begun{};
     std::optional<AttemptDeadline> token;  // for a function that may look at it, without a wait in between
