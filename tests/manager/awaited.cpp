@@ -7,7 +7,6 @@
 #include <chrono>
 #include <cstddef>
 #include <functional>
-#include <initializer_list>
 #include <stdexcept>
 #include <stop_token>
 #include <thread>
@@ -32,8 +31,6 @@ using Function = std::function<Async<int>(Context&, int)>;
 using Manager = taskmgr::TaskManager<Function>;
 using Sink = std::function<void(support::Outcome&)>;
 
-constexpr std::initializer_list<Mode> modes{Mode::serial, Mode::thread, Mode::coroutine};  // whose tasks share our memory
-
 Async<int> doubled(Context&, int x) {
   co_await sleep_for(1ms);
   co_return 2 * x;
@@ -42,7 +39,7 @@ Async<int> doubled(Context&, int x) {
 }  // namespace
 
 TEST_CASE("a coroutine awaits a run, and its loop goes on meanwhile") {
-  for (const Mode mode : modes) {
+  for (const Mode mode : support::modes_in_memory) {
     INFO("mode: ", support::name(mode));
     const Manager manager{doubled, {.mode = mode, .workers = 3}};
     bool over = false;
@@ -73,7 +70,7 @@ TEST_CASE("a coroutine awaits a run, and its loop goes on meanwhile") {
 }
 
 TEST_CASE("the tasks are taken at once, the run begins when it is awaited, and never if it is not") {
-  for (const Mode mode : modes) {
+  for (const Mode mode : support::modes_in_memory) {
     INFO("mode: ", support::name(mode));
     std::atomic<int> begun{0};
     const Manager manager{[&](Context&, int x) -> Async<int> {
@@ -104,7 +101,7 @@ TEST_CASE("several runs are awaited at once by when_all") {
 }
 
 TEST_CASE("a coroutine that is asked to stop cancels the run that it awaits, whose tasks see it, and is cancelled") {
-  for (const Mode mode : modes) {
+  for (const Mode mode : support::modes_in_memory) {
     INFO("mode: ", support::name(mode));
     support::Recorder recorder;
     support::Counter begun;
@@ -140,7 +137,7 @@ TEST_CASE("a coroutine that is asked to stop cancels the run that it awaits, who
 }
 
 TEST_CASE("a run that is cancelled by its own token gives its report") {
-  for (const Mode mode : modes) {
+  for (const Mode mode : support::modes_in_memory) {
     INFO("mode: ", support::name(mode));
     std::stop_source source;
     const Manager manager{[&](Context& context, int x) -> Async<int> {
@@ -156,7 +153,7 @@ TEST_CASE("a run that is cancelled by its own token gives its report") {
 }
 
 TEST_CASE("what a sink or an observer throws is thrown where the run is awaited") {
-  for (const Mode mode : modes) {
+  for (const Mode mode : support::modes_in_memory) {
     INFO("mode: ", support::name(mode));
     const Manager manager{doubled, {.mode = mode}};
     int got = 0;
@@ -170,7 +167,7 @@ TEST_CASE("what a sink or an observer throws is thrown where the run is awaited"
 
 TEST_CASE("a coroutine that is dropped while it awaits a run ends that run") {
   const CountedCheck check;
-  for (const Mode mode : modes) {
+  for (const Mode mode : support::modes_in_memory) {
     INFO("mode: ", support::name(mode));
     support::Counter begun;
     const Manager manager{[&](Context& context, int x) -> Async<int> {

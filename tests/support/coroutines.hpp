@@ -8,17 +8,18 @@
 #include <taskmgr/run/awaits.hpp>
 #include <taskmgr/run/event_loop.hpp>
 
+#include <atomic>
 #include <coroutine>
 #include <functional>
 #include <utility>
 
 namespace support {
 
-/// An object of which it is known how many there are, and how often one was ended that was none.
+/// An object of which it is known how many there are, and how often one was ended that was none. Any thread may have some.
 class Counted {
  public:
-  static inline int alive = 0;
-  static inline int wrong = 0;
+  static inline std::atomic<int> alive{0};
+  static inline std::atomic<int> wrong{0};
 
   explicit Counted(int n = 0) noexcept : number(n) { begin(); }
   Counted(const Counted& other) noexcept : number(other.number) { begin(); }
