@@ -37,6 +37,7 @@ if(TASKMGR_BUILD_EXAMPLES OR TASKMGR_BUILD_BENCHMARKS)
 endif()
 
 set(taskmgr_package_of_doctest::doctest "doctest (Debian: doctest-dev)")
+set(taskmgr_package_of_taskmgr::asio "Asio (Debian: libasio-dev)")
 set(taskmgr_package_of_CLI11::CLI11 "CLI11 (Debian: libcli11-dev)")
 set(taskmgr_package_of_CURL::libcurl "libcurl 7.87 (Debian: libcurl4-openssl-dev)")
 set(taskmgr_package_of_benchmark::benchmark "Google Benchmark (Debian: libbenchmark-dev)")

@@ -11,7 +11,7 @@ configure_package_config_file(cmake/taskmgr-config.cmake.in "${PROJECT_BINARY_DI
 write_basic_package_version_file("${PROJECT_BINARY_DIR}/taskmgr-config-version.cmake"
   COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
 install(FILES "${PROJECT_BINARY_DIR}/taskmgr-config.cmake" "${PROJECT_BINARY_DIR}/taskmgr-config-version.cmake"
-  DESTINATION "${package_dir}")
+  cmake/taskmgr-asio.cmake DESTINATION "${package_dir}")
 
 # The pkg-config file finds the headers from where it lies itself, so the installed tree may be moved.
 file(RELATIVE_PATH include_from_pc "${CMAKE_INSTALL_FULL_DATADIR}/pkgconfig" "${CMAKE_INSTALL_FULL_INCLUDEDIR}")

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Includes point one way: core <- run <- manager <- tree, and core <- observe <- manager. core/ knows the standard library
 # only: it starts no thread and makes no system call (but for large, which gives an advice about memory), and has no fmt
-# (but for context, format and task_text, which make text).
+# (but for context, format and task_text, which make text). Optional headers stand above the folders; nothing includes them.
 # usage: direction.sh CHECKOUT
 set -u
 export LC_ALL=C
@@ -24,7 +24,10 @@ for header in $headers; do
   room=$(cut -d/ -f2 <<<"$header")
   grep -q '^#pragma once$' "$header" || say "$header: has no #pragma once"
   grep -q '^/// \\file$' "$header" || say "$header: does not say what it is for, in a /// \\file comment"
-  [ "$header" = "taskmgr/$room" ] && continue          # taskmgr.hpp and version.hpp stand above the rooms
+  if [ "$header" = "taskmgr/$room" ]; then             # taskmgr.hpp, version.hpp and optional headers stand above the rooms
+    grep -nE '^ *# *include *"(asio|taskmgr)\.hpp"' "$header" && say "$header: includes the umbrella, or an optional header"
+    continue
+  fi
   [ -n "${may[$room]-}" ] || { say "$header: direction.sh has no rule for the folder $room"; continue; }
   for included in $(sed -nE 's/^ *# *include *([<"][^>"]+).*/\1/p' "$header"); do
     case $included in
