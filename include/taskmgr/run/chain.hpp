@@ -5,12 +5,14 @@
 /// Coroutines that wait for each other, of which the innermost runs; and what each of them knows.
 
 #include <coroutine>
+#include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <utility>
 
 #include "../core/error.hpp"
 #include "event_loop.hpp"
+#include "frame_heap.hpp"
 
 namespace taskmgr::detail {
 
@@ -34,6 +36,14 @@ class PromiseBase {
   };
   [[nodiscard]] std::suspend_always initial_suspend() const noexcept { return {}; }
   [[nodiscard]] Final final_suspend() const noexcept { return {}; }
+
+  [[nodiscard]] static void* operator new(std::size_t size) {
+    return frames_are_watched ? ::operator new(size) : FrameHeap::allocate(size);
+  }
+  static void operator delete(void* frame, std::size_t size) noexcept {
+    if (frames_are_watched) ::operator delete(frame);
+    else FrameHeap::release(frame, size);
+  }
 
  protected:
   ~PromiseBase() = default;
