@@ -108,7 +108,7 @@ class Chain : public Entry {
   void begin(Owner& owner, PromiseBase& outermost) noexcept {
     owner_ = &owner;
     outermost.chain_ = this;
-    innermost_ = &outermost;
+    innermost(&outermost);
     done_ = stopped_ = false;
   }
   inline void fire() noexcept final;  // `inline` already here: see Crew
@@ -120,7 +120,7 @@ class Chain : public Entry {
   void stop() noexcept {
     if (stopped_) return;
     stopped_ = true;
-    if (inner_ != nullptr) return inner_->stop();
+    if (Inner* const awaited = inner()) return awaited->stop();
     if (!linked()) return;  // it runs, or waits for something foreign
     unlink();
     loop().soon(*this);
@@ -133,28 +133,31 @@ class Chain : public Entry {
   /// Of one that has begun.
   [[nodiscard]] EventLoop& loop() const noexcept { return owner_->loop(); }
   /// Nothing runs, and none waits.
-  [[nodiscard]] bool idle() const noexcept { return innermost_ == nullptr; }
+  [[nodiscard]] bool idle() const noexcept { return innermost() == nullptr; }
   /// Of the coroutine that has ended.
-  [[nodiscard]] PromiseBase& outermost() const noexcept { return *innermost_; }
+  [[nodiscard]] PromiseBase& outermost() const noexcept { return *innermost(); }
 
   // --- for what is awaited
 
   /// From now on `inner` says when to go on.
-  void wait_for(Inner& inner) noexcept { inner_ = &inner; }
+  void wait_for(Inner& inner) noexcept {
+    other = &inner;
+    waits_for_inner_ = true;
+  }
   void wake() noexcept {
-    inner_ = nullptr;
+    waits_for_inner_ = false;
     loop().soon(*this);
   }
   /// The innermost coroutine awaits another.
   void enter(PromiseBase& inner) noexcept {
     inner.chain_ = this;
-    inner.outer_ = innermost_;
-    innermost_ = &inner;
+    inner.outer_ = innermost();
+    innermost(&inner);
     go_on();
   }
   /// The innermost coroutine has ended. It stays until the one outside of it has taken its result.
   void leave() noexcept {
-    if (innermost_->outer_ != nullptr) left_ = true;
+    if (innermost()->outer_ != nullptr) left_ = true;
     else done_ = true;
     go_on();
   }
@@ -167,14 +170,18 @@ class Chain : public Entry {
     else loop().soon(*this);
   }
 
+  [[nodiscard]] Inner* inner() const noexcept { return waits_for_inner_ ? static_cast<Inner*>(other) : nullptr; }
+  [[nodiscard]] PromiseBase* innermost() const noexcept { return static_cast<PromiseBase*>(needs_); }
+  void innermost(PromiseBase* promise) noexcept { needs_ = promise; }
+
   Owner* owner_ = nullptr;
-  PromiseBase* innermost_ = nullptr;
-  Inner* inner_ = nullptr;
-  bool driven_ : 1 = false;   // `fire` is at it
-  bool goes_on_ : 1 = false;  // there is another one to be resumed at once
-  bool left_ : 1 = false;     // the innermost has ended, another waits for it
+  // The first three change at each await, and have bytes of their own.
+  bool driven_ = false;   // `fire` is at it
+  bool goes_on_ = false;  // there is another one to be resumed at once
+  bool left_ = false;     // the innermost has ended, another waits for it
   bool done_ : 1 = false;
   bool stopped_ : 1 = false;
+  bool waits_for_inner_ : 1 = false;  // it is `other`
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -186,9 +193,9 @@ inline void Chain::fire() noexcept {
     if (done_) break;
     if (left_) {
       left_ = false;
-      innermost_ = innermost_->outer_;
+      innermost(innermost()->outer_);
     }
-    innermost_->resume();
+    innermost()->resume();
   } while (goes_on_);
   driven_ = false;
   if (done_) owner_->ended(*this);
@@ -196,7 +203,7 @@ inline void Chain::fire() noexcept {
 
 inline void Chain::clear() noexcept {
   for (Chain* at = this;;) {
-    Chain* const inside = at->inner_ != nullptr ? at->inner_->inside() : nullptr;
+    Chain* const inside = at->inner() != nullptr ? at->inner()->inside() : nullptr;
     if (inside != nullptr) {
       at = inside;
       continue;
@@ -209,11 +216,11 @@ inline void Chain::clear() noexcept {
 
 inline void Chain::clear_own() noexcept {
   unlink();
-  inner_ = nullptr;
+  waits_for_inner_ = false;
   left_ = false;
-  while (innermost_ != nullptr) {
-    PromiseBase* const ending = innermost_;
-    innermost_ = ending->outer_;
+  while (innermost() != nullptr) {
+    PromiseBase* const ending = innermost();
+    innermost(ending->outer_);
     ending->destroy();
   }
 }

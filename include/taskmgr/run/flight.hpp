@@ -12,10 +12,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <optional>
 #include <span>
 #include <utility>
 
+#include "../core/large.hpp"
 #include "../core/list.hpp"
 #include "../core/options.hpp"
 #include "attempt.hpp"
@@ -84,9 +86,8 @@ class Flight final : private Chain::Owner, public Chain::Inner {
   [[nodiscard]] bool stopped() const noexcept { return waiting_ != nullptr && waiting_->stopped(); }
 
  private:
-  struct Place final : Chain {
+  struct alignas(64) Place final : Chain {  // one line of the processor's cache
     int attempt = 0;
-    std::uint32_t number = 0;
     union {
       std::size_t id;
       Place* next_free;
@@ -94,6 +95,7 @@ class Flight final : private Chain::Owner, public Chain::Inner {
     Place() noexcept : next_free(nullptr) {}
     ~Place() = default;
   };
+  static_assert(sizeof(void*) != 8 || sizeof(Place) == 64);
   /// What an attempt has where somebody looks at the time.
   struct Watch final : Entry {
     void fire() noexcept override {
@@ -111,8 +113,13 @@ class Flight final : private Chain::Owner, public Chain::Inner {
     Flight& flight;
   };
   struct Block {
+    std::size_t size;
     Array<Place> places;
-    Array<Watch> watches;
+    Array<Watch> watches{};
+    [[nodiscard]] bool has(const Place& place) const noexcept {
+      const std::less<const Place*> before;  // in one order, whatever they are part of
+      return !before(&place, places.get()) && before(&place, places.get() + size);
+    }
   };
   static constexpr std::size_t first_block = 64;  // places; each block has twice as many as the one before
   static constexpr std::size_t at_a_time = 64;
@@ -139,12 +146,21 @@ class Flight final : private Chain::Owner, public Chain::Inner {
     const std::size_t block = block_of(number);
     return blocks_[block].places[number - begin_of(block)];
   }
+  [[nodiscard]] std::size_t number(const Place& place) const noexcept {
+    std::size_t block = blocks_.size() - 1;  // the last are the largest
+    while (!blocks_[block].has(place)) --block;
+    return begin_of(block) + static_cast<std::size_t>(&place - blocks_[block].places.get());
+  }
   /// Of a run that is watched.
   [[nodiscard]] Watch& watch(std::size_t number) const noexcept {
     const std::size_t block = block_of(number);
     return blocks_[block].watches[number - begin_of(block)];
   }
+  [[nodiscard]] Watch& watch(const Place& place) const noexcept { return watch(number(place)); }
   [[nodiscard]] Seat& seat(std::size_t number) const noexcept { return crew_.seats()[crew_.seats().size() == 1 ? 0 : number]; }
+  [[nodiscard]] Seat& seat(const Place& place) const noexcept {
+    return crew_.seats()[crew_.seats().size() == 1 ? 0 : number(place)];
+  }
 
   Coroutines& run_;
   Crew& crew_;
@@ -212,8 +228,8 @@ inline std::size_t Flight::make_room(std::size_t wanted) noexcept {
       const std::size_t block = block_of(made_);
       if (block == blocks_.size()) {
         const std::size_t count = std::min(first_block << block, most_ - made_);
-        Block fresh{Array{new Place[count]}, {}};
-        if (watched_) fresh.watches = Array{new Watch[count]};
+        Block fresh{count, Array{new (large) Place[count]}};
+        if (watched_) fresh.watches = Array{new (large) Watch[count]};
         blocks_.push_back(std::move(fresh));
       }
     } catch (...) {
@@ -225,7 +241,6 @@ inline std::size_t Flight::make_room(std::size_t wanted) noexcept {
     }
     const std::size_t number = made_++;
     if (!crew_.ready(seat(number))) continue;  // nothing is run there
-    place(number).number = static_cast<std::uint32_t>(number);
     free(place(number));
   }
   if (free_count_ == 0 && flying_ == 0) crew_.halt();  // nothing can be run anywhere
@@ -239,21 +254,21 @@ inline void Flight::begin(const Errand& errand) noexcept {
   ++flying_;
   place.id = errand.id;
   place.attempt = errand.attempt;
-  Seat& seat = this->seat(place.number);
+  Seat& seat = this->seat(place);
   Clock::time_point now{};
   if (watched_) {
-    Watch& watch = this->watch(place.number);
+    Watch& watch = this->watch(place);
     watch.place = &place;
     watch.begun = now = Clock::now();
   }
   try {
-    if (has_tokens_) watch(place.number).token.emplace(crew_, seat, later(now, crew_.options().timeout));
+    if (has_tokens_) watch(place).token.emplace(crew_, seat, later(now, crew_.options().timeout));
     place.begin(*this, run_.begun(errand, now, seat));
   } catch (...) {
     Failure failure{TaskError::Kind::exception, std::current_exception()};
     return end(place, nullptr, failure);
   }
-  if (crew_.options().timeout.count() != 0) loop().at(watch(place.number), later(now, crew_.options().timeout));
+  if (crew_.options().timeout.count() != 0) loop().at(watch(place), later(now, crew_.options().timeout));
   place.fire();
 }
 
@@ -263,10 +278,10 @@ inline void Flight::ended(Chain& chain) noexcept {
 }
 
 inline void Flight::end(Place& place, PromiseBase* promise, Failure& failure) noexcept {
-  Seat& seat = this->seat(place.number);
+  Seat& seat = this->seat(place);
   Clock::time_point begun{};
   if (watched_) {
-    Watch& watch = this->watch(place.number);
+    Watch& watch = this->watch(place);
     watch.unlink();
     watch.token.reset();
     begun = watch.begun;
