@@ -69,7 +69,7 @@ Ints halving(Mode mode, Duplicates duplicates = Duplicates::share) {
 /// Runs a test in every mode whose tasks see the test's variables.
 template <class Test>
 void in_each_mode(const Test& test) {
-  for (const Mode mode : support::modes_in_memory) {
+  for (const Mode mode : support::modes_that_block) {
     INFO("mode: ", support::name(mode));
     test(mode);
   }

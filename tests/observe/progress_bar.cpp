@@ -740,7 +740,7 @@ TEST_CASE("show_progress draws on standard error") {
 
 TEST_CASE("when a sink throws the terminal is left as after any run") {
   const Usual usual;
-  for (const taskmgr::Mode mode : support::modes_in_memory) {
+  for (const taskmgr::Mode mode : support::modes_that_block) {
     INFO("mode: ", support::name(mode));
     Terminal terminal{80, 24};
     const taskmgr::Options options{

@@ -64,11 +64,6 @@ Async<Report<Task, R>> run_elsewhere(ManagerState<F>& manager, std::shared_ptr<S
   co_return report;
 }
 
-struct RequestStop {
-  std::stop_source* source;
-  void operator()() const noexcept { source->request_stop(); }
-};
-
 /// On the event loop of whoever awaits it.
 template <class F, class Task, class R, class Sink>
 Async<Report<Task, R>> run_here(ManagerState<F>& manager, std::shared_ptr<Store<Task, R>> store, std::exception_ptr source,
@@ -76,7 +71,8 @@ Async<Report<Task, R>> run_here(ManagerState<F>& manager, std::shared_ptr<Store<
   const auto began = Clock::now();
   const Running running{manager.workshop().runs};
   std::stop_source stopper;
-  const std::stop_callback with_outer{std::move(stop), RequestStop{&stopper}};
+  const auto request_stop = [&stopper] { stopper.request_stop(); };
+  const OnStop with_outer{std::move(stop), job_for(request_stop)};
   Batch<F, Task, R, Sink> batch{manager.terms(*store, stopper.get_token(), began), manager.function, *store, manager.workshop(), &sink};
   begin(batch, source);
   const Owner<Flight> flight = batch.take_off(*EventLoop::current());

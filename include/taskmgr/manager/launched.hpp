@@ -28,7 +28,7 @@ class Launched final : public Background<Task, R> {
         source_(std::move(source)),
         sink_(std::move(sink)),
         batch_(manager.terms(*store_, this->token(), began), manager.function, *store_, workshop_, &sink_),
-        with_outer_(std::move(stop), Cancel{this}) {}
+        with_outer_(std::move(stop), job_of<&Launched::cancel>(*this)) {}
 
   /// Once, on whichever thread. Afterwards this object may be gone.
   void drive() noexcept {
@@ -48,18 +48,13 @@ class Launched final : public Background<Task, R> {
   void help() noexcept override { workshop_.pool.join_in(batch_); }
 
  private:
-  struct Cancel {
-    Launched* run;
-    void operator()() const noexcept { run->cancel(); }
-  };
-
   Workshop& workshop_;
   Running running_;
   std::shared_ptr<Store<Task, R>> store_;
   std::exception_ptr source_;
   Sink sink_;
   Batch<F, Task, R, Sink> batch_;
-  std::stop_callback<Cancel> with_outer_;  // last: it may call as soon as it stands
+  OnStop with_outer_;  // last: it may call as soon as it stands
 };
 
 }  // namespace taskmgr::detail

@@ -211,7 +211,7 @@ class Streamed final : public AnyFlow<Task, R> {
       : running_(manager.workshop().runs),
         flow_(manager.template terms<Task>(manager.workers, size_of(tasks), 0, stopper_.get_token(), Clock::now()), manager.function, manager.workshop(),
               std::forward<Tasks>(tasks), how),
-        with_outer_(std::move(stop), Cancel{this}) {}
+        with_outer_(std::move(stop), job_of<&Streamed::request_stop>(*this)) {}
   ~Streamed() override { stopper_.request_stop(); }
 
   [[nodiscard]] Outcome<Task, R>* next() override { return flow_.next(); }
@@ -221,15 +221,12 @@ class Streamed final : public AnyFlow<Task, R> {
     if constexpr (std::ranges::sized_range<Tasks>) return static_cast<std::size_t>(std::ranges::size(tasks));
     else return 0;
   }
-  struct Cancel {
-    Streamed* stream;
-    void operator()() const noexcept { stream->stopper_.request_stop(); }
-  };
+  void request_stop() noexcept { stopper_.request_stop(); }
 
   Running running_;
   std::stop_source stopper_;
   Flow<F, Task, R, Tasks> flow_;
-  std::stop_callback<Cancel> with_outer_;
+  OnStop with_outer_;
 };
 
 }  // namespace detail

@@ -229,7 +229,7 @@ class ChainOf : private Chain::Owner, public Chain {
 class StopFromOutside {
  public:
   StopFromOutside(Chain& chain, std::stop_token stop) : stopping_(chain), signal_(chain.loop(), stopping_) {
-    if (stop.stop_possible()) callback_ = taskmgr::detail::Owner{new std::stop_callback<Raise>(std::move(stop), Raise{&signal_})};
+    if (stop.stop_possible()) callback_ = Owner{new OnStop(std::move(stop), job_of<&EventLoop::Signal::raise>(signal_))};
   }
 
  private:
@@ -238,13 +238,9 @@ class StopFromOutside {
     void fire() noexcept override { chain.stop(); }
     Chain& chain;
   };
-  struct Raise {
-    EventLoop::Signal* signal;
-    void operator()() const noexcept { signal->raise(); }
-  };
   Stopping stopping_;
   EventLoop::Signal signal_;
-  Owner<std::stop_callback<Raise>> callback_;  // last: it may call as soon as it stands
+  Owner<OnStop> callback_;  // last: it may call as soon as it stands
 };
 
 }  // namespace detail

@@ -29,30 +29,26 @@ enum class Step {
 /// Watches an attempt while it lives: the token in the context of its seat stops at the deadline, and when the run is cancelled.
 class AttemptDeadline {
  public:
-  AttemptDeadline(Crew& crew, Seat& seat, Clock::time_point at) : armed_(crew, seat, at), with_run_(crew.token(), armed_) {}
+  AttemptDeadline(Crew& crew, Seat& seat, Clock::time_point at)
+      : armed_(crew, seat, at), with_run_(crew.token(), job_of<&Watchdog::Alarm::request_stop>(seat.alarm)) {}
 
   /// Its deadline has come, and the watchdog may be late.
-  void request_stop() noexcept { armed_.alarm->request_stop(); }
+  void request_stop() noexcept { armed_.alarm.request_stop(); }
 
  private:
   struct Armed {
-    Armed(Crew& crew, Seat& seat, Clock::time_point at) : watchdog(crew.watchdog()), alarm(&seat.alarm) {
-      watchdog.arm(*alarm, at);
-      ContextAccess::deadline(seat.context, at, alarm->token());
+    Armed(Crew& crew, Seat& seat, Clock::time_point at) : watchdog(crew.watchdog()), alarm(seat.alarm) {
+      watchdog.arm(alarm, at);
+      ContextAccess::deadline(seat.context, at, alarm.token());
     }
-    ~Armed() { watchdog.disarm(*alarm); }
+    ~Armed() { watchdog.disarm(alarm); }
     Armed(const Armed&) = delete;
     Armed& operator=(const Armed&) = delete;
     Watchdog& watchdog;
-    Watchdog::Alarm* alarm;
-  };
-  struct StopAttempt {
-    StopAttempt(const Armed& armed) noexcept : alarm(armed.alarm) {}  // NOLINT: made in place by the callback
-    void operator()() const noexcept { alarm->request_stop(); }
-    Watchdog::Alarm* alarm;
+    Watchdog::Alarm& alarm;
   };
   Armed armed_;
-  std::stop_callback<StopAttempt> with_run_;
+  OnStop with_run_;
 };
 
 /// Runs attempts of `F` at tasks that `Home` keeps.

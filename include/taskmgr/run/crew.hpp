@@ -286,12 +286,8 @@ class Crew : public Ear {
   Job bell_{nullptr, nullptr};
   std::atomic<bool> resting_{false};
 
-  struct OnStop {
-    Crew* crew;
-    void operator()() const noexcept { crew->cancel(); }
-  };
   std::stop_token token_;
-  Owner<std::stop_callback<OnStop>> on_stop_;  // last: it may call as soon as it stands
+  Owner<OnStop> on_stop_;  // last: it may call as soon as it stands
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -328,7 +324,7 @@ inline Crew::Crew(Terms terms)
     seats_[k].number = k;
     ContextAccess::bind(seats_[k].context, k, this, token_);
   }
-  if (token_.stop_possible()) on_stop_ = Owner{new std::stop_callback<OnStop>(token_, OnStop{this})};
+  if (token_.stop_possible()) on_stop_ = Owner{new OnStop(token_, job_of<&Crew::cancel>(*this))};
 }
 
 inline void Crew::open() noexcept {

@@ -5,15 +5,12 @@
 /// The coroutines of one run that are in flight, on one event loop.
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <chrono>
 #include <coroutine>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
-#include <functional>
-#include <optional>
 #include <span>
 #include <utility>
 
@@ -104,7 +101,7 @@ class Flight final : private Chain::Owner, public Chain::Inner {
     }
     Place* place = nullptr;
     Clock::time_point begun{};
-    std::optional<AttemptDeadline> token;  // for a function that may look at it, without a wait in between
+    detail::Owner<AttemptDeadline> token;  // for a function that may look at it, without a wait in between
   };
   template <void (Flight::*method)()>
   struct Call final : Entry {
@@ -117,8 +114,8 @@ class Flight final : private Chain::Owner, public Chain::Inner {
     Array<Place> places;
     Array<Watch> watches{};
     [[nodiscard]] bool has(const Place& place) const noexcept {
-      const std::less<const Place*> before;  // in one order, whatever they are part of
-      return !before(&place, places.get()) && before(&place, places.get() + size);
+      const auto at = [](const Place* p) { return reinterpret_cast<std::uintptr_t>(p); };  // in one order, whatever it is part of
+      return at(&place) - at(places.get()) < size * sizeof(Place);
     }
   };
   static constexpr std::size_t first_block = 64;  // places; each block has twice as many as the one before
@@ -174,7 +171,7 @@ class Flight final : private Chain::Owner, public Chain::Inner {
   Place* free_ = nullptr;
   List<Block> blocks_;
   List<Errand> errands_;
-  std::array<std::size_t, at_a_time> done_{};  // settled, and not published
+  std::size_t done_[at_a_time] = {};  // settled, and not published
   std::size_t done_count_ = 0;
   Chain* waiting_ = nullptr;  // for the end of the run
   std::stop_source* tasks_ = nullptr;
@@ -262,7 +259,7 @@ inline void Flight::begin(const Errand& errand) noexcept {
     watch.begun = now = Clock::now();
   }
   try {
-    if (has_tokens_) watch(place).token.emplace(crew_, seat, later(now, crew_.options().timeout));
+    if (has_tokens_) watch(place).token = detail::Owner{new AttemptDeadline(crew_, seat, later(now, crew_.options().timeout))};
     place.begin(*this, run_.begun(errand, now, seat));
   } catch (...) {
     Failure failure{TaskError::Kind::exception, std::current_exception()};
@@ -283,7 +280,7 @@ inline void Flight::end(Place& place, PromiseBase* promise, Failure& failure) no
   if (watched_) {
     Watch& watch = this->watch(place);
     watch.unlink();
-    watch.token.reset();
+    watch.token = {};
     begun = watch.begun;
   }
   const Errand errand{.id = place.id, .attempt = place.attempt};
@@ -297,11 +294,11 @@ inline void Flight::end(Place& place, PromiseBase* promise, Failure& failure) no
 inline void Flight::settled(std::size_t id, Seat& seat) noexcept {
   if (crew_.seats().size() != 1) return publish_all({&id, 1}, seat);
   done_[done_count_++] = id;
-  if (done_count_ == done_.size()) publish();
+  if (done_count_ == at_a_time) publish();
 }
 
 inline void Flight::publish() noexcept {
-  if (done_count_ != 0) publish_all({done_.data(), std::exchange(done_count_, 0)}, crew_.seats()[0]);
+  if (done_count_ != 0) publish_all({done_, std::exchange(done_count_, 0)}, crew_.seats()[0]);
 }
 
 inline void Flight::publish_all(std::span<const std::size_t> ids, Seat& seat) noexcept {

@@ -9,7 +9,9 @@
 
 #include <pthread.h>
 
+#include <stop_token>
 #include <system_error>
+#include <type_traits>
 #include <utility>
 
 namespace taskmgr::detail {
@@ -30,7 +32,7 @@ template <class Callable>
             (*static_cast<Callable*>(subject))();
             return nullptr;
           },
-          &callable};
+          const_cast<std::remove_const_t<Callable>*>(&callable)};  // it is called as what it is
 }
 
 /// The job of calling `(object.*method)()`.
@@ -42,6 +44,9 @@ template <auto method, class Object>
           },
           &object};
 }
+
+/// Does a job, which must not throw, when stop is requested. One type for all, since each costs a compilation its functions.
+using OnStop = std::stop_callback<Job>;
 
 /// A thread that does one job. To be joined or detached before its owner ends.
 class Thread {
