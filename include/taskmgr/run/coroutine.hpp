@@ -49,7 +49,8 @@ class AsyncAttempts<Home, F, Task, R, true> : public Attempts<Home, F, Task, R>,
   class OwnFlight;
 
   // --- Coroutines
-  [[nodiscard]] PromiseBase& begun(const Errand& errand, Clock::time_point now, Seat& seat) override;
+  void tell_begun(const Errand& errand, Clock::time_point now, Seat& seat) noexcept override;
+  [[nodiscard]] PromiseBase& made_coroutine(const Errand& errand, Seat& seat) override;
   [[nodiscard]] Step ended(const Errand& errand, PromiseBase* promise, Failure& failure, Chain& chain, Clock::time_point begun,
                            Seat& seat) noexcept override;
   [[nodiscard]] bool wants_tokens() const noexcept override { return Base::in_context; }
@@ -105,11 +106,16 @@ void AsyncAttempts<Home, F, Task, R, true>::fly() noexcept {
 }
 
 template <class Home, class F, class Task, class R>
-PromiseBase& AsyncAttempts<Home, F, Task, R, true>::begun(const Errand& errand, Clock::time_point now, Seat& seat) {
+void AsyncAttempts<Home, F, Task, R, true>::tell_begun(const Errand& errand, Clock::time_point now, Seat& seat) noexcept {
   const Task& task = std::as_const(this->home()).task(errand.id);
   const std::uint64_t number = this->home().number(errand.id);
   ContextAccess::task(seat.context, number, errand.attempt, &task);
   this->began(seat, number, errand.attempt, &task, now);
+}
+
+template <class Home, class F, class Task, class R>
+PromiseBase& AsyncAttempts<Home, F, Task, R, true>::made_coroutine(const Errand& errand, Seat& seat) {
+  const Task& task = std::as_const(this->home()).task(errand.id);
   auto coroutine = Way::async(call(this->function(), seat.context, task));
   return AsyncAccess::give_up(coroutine);
 }

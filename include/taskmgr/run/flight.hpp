@@ -33,8 +33,10 @@ namespace taskmgr::detail {
 /// What a run is for its coroutines: it begins attempts, and settles them when their coroutines have ended.
 class Coroutines : public Supply {
  public:
-  /// Tells that the attempt begins, and calls the function. Throws what that throws.
-  [[nodiscard]] virtual PromiseBase& begun(const Errand& errand, Clock::time_point now, Seat& seat) = 0;
+  /// Tells that the attempt begins, and counts it.
+  virtual void tell_begun(const Errand& errand, Clock::time_point now, Seat& seat) noexcept = 0;
+  /// Calls the function, which gives a coroutine. Throws what that throws.
+  [[nodiscard]] virtual PromiseBase& made_coroutine(const Errand& errand, Seat& seat) = 0;
   /// The attempt has ended: its value is in the promise, or `failure` says why there is no promise. `chain` is to be cleared.
   [[nodiscard]] virtual Step ended(const Errand& errand, PromiseBase* promise, Failure& failure, Chain& chain,
                                    Clock::time_point begun, Seat& seat) noexcept = 0;
@@ -258,9 +260,10 @@ inline void Flight::begin(const Errand& errand) noexcept {
     watch.place = &place;
     watch.begun = now = Clock::now();
   }
+  run_.tell_begun(errand, now, seat);
   try {
     if (has_tokens_) watch(place).token = detail::Owner{new AttemptDeadline(crew_, seat, later(now, crew_.options().timeout))};
-    place.begin(*this, run_.begun(errand, now, seat));
+    place.begin(*this, run_.made_coroutine(errand, seat));
   } catch (...) {
     Failure failure{TaskError::Kind::exception, std::current_exception()};
     return end(place, nullptr, failure);
