@@ -221,6 +221,7 @@ inline void Fleet::bury(Hand& hand) noexcept {
   if (hand.overdue != 0) hand.child.kill_group(SIGKILL);
   const Death death = hand.child.reap();
   const std::uint64_t running = hand.running();
+  const Clock::time_point since = hand.running_since();
   const bool idle = !hand.page->begun.load(std::memory_order_relaxed);
   const bool expected = hand.state == Hand::State::leaving && hand.open == 0;  // else its orders could not be sent any more
   bool blamed = false;
@@ -257,7 +258,7 @@ inline void Fleet::bury(Hand& hand) noexcept {
       announce(hand, errand);
       std::chrono::nanoseconds took{0};
       if (kind == TaskError::Kind::timeout) took = options_.timeout;
-      else if (place == running && crew_.measures()) took = Clock::now() - hand.running_since();
+      else if (since != Clock::time_point{} && place == running && crew_.measures()) took = Clock::now() - since;
       if (remote_.lost(errand, kind, why, took, *hand.seat)) settle(errand.id, *hand.seat);
     }
   }
