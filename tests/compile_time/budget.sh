@@ -4,7 +4,7 @@
 # the system and <fmt/format.h>: with the plain call that a user makes first, without optimisation. What it costs with -O2 is
 # printed, and not checked: most of it is code generation for what hello.cpp itself uses. The lowest of alternating runs
 # counts, which other load disturbs least. Where the machine is not alone the ratio still varies by a tenth: a round that is
-# over the budget is repeated, up to four times.
+# over the budget is repeated, up to twice.
 # usage: budget.sh CHECKOUT COMPILER...
 set -u -o pipefail
 export LC_ALL=C
@@ -40,7 +40,7 @@ compare() {
 }
 
 compare 1 0 "$@" -O2
-for round in 1 2 3 4 5; do
+for round in 1 2 3; do
   compare 9 "$budget" "$@" && exit 0
 done
 exit 1
