@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <memory>
 #include <string>
+#include <thread>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -15,6 +16,7 @@ namespace {
 using taskmgr::detail::Array;
 using taskmgr::detail::List;
 using taskmgr::detail::Owner;
+using taskmgr::detail::Shared;
 
 static_assert(!std::is_copy_constructible_v<List<int>> && !std::is_copy_assignable_v<List<int>>);
 static_assert(!std::is_copy_constructible_v<Owner<int>> && !std::is_copy_assignable_v<Owner<int>>);
@@ -30,6 +32,11 @@ struct Counted {
 
  private:
   int* alive_;
+};
+
+/// The same, shared.
+struct CountedTogether : taskmgr::detail::Sharers, Counted {
+  using Counted::Counted;
 };
 
 std::vector<std::string> all_of(const List<std::string>& list) { return {list.begin(), list.end()}; }
@@ -144,6 +151,58 @@ TEST_CASE("an array ends each of its items once, and is handed over") {
     CHECK(none.get()[4].value == 8);
     none = Array<Item>{new Item[2]};
     CHECK(alive == 2);
+  }
+  CHECK(alive == 0);
+}
+
+TEST_CASE("what is shared ends with the last who has it") {
+  int alive = 0;
+  {
+    Shared<CountedTogether> first{new CountedTogether(alive)};
+    Shared<CountedTogether> second = first;
+    CHECK(first.get() == second.get());
+    Shared<CountedTogether> third = std::move(first);
+    CHECK(!first);
+    second = {};
+    CHECK(alive == 1);
+    Shared<CountedTogether> other{new CountedTogether(alive)};
+    CHECK(alive == 2);
+    third = other;
+    CHECK(alive == 1);
+    const Shared<CountedTogether>& same = third;
+    third = same;
+    CHECK(alive == 1);
+    const Shared<CountedTogether> again{other.release()};
+    third = {};
+    CHECK(alive == 1);
+    CHECK(Shared<CountedTogether>::join(*again.get()));
+    const Shared<CountedTogether> joined{again.get()};
+    CHECK(alive == 1);
+  }
+  CHECK(alive == 0);
+}
+
+TEST_CASE("what is about to end cannot be joined") {
+  struct Ending : taskmgr::detail::Sharers {
+    explicit Ending(bool& joined) : joined_(joined) {}
+    ~Ending() { joined_ = Shared<Ending>::join(*this); }
+    bool& joined_;
+  };
+  bool joined = true;
+  Shared<Ending>{new Ending(joined)} = {};
+  CHECK(!joined);
+}
+
+TEST_CASE("copies may be made and given up on many threads") {
+  int alive = 0;
+  {
+    const Shared<CountedTogether> shared{new CountedTogether(alive)};
+    std::vector<std::jthread> threads;
+    for (int t = 0; t < 4; ++t) {
+      threads.emplace_back([shared] {
+        for (int k = 0; k < 10'000; ++k) const Shared<CountedTogether> copy = shared;
+      });
+    }
   }
   CHECK(alive == 0);
 }

@@ -10,11 +10,14 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
+#include <filesystem>
+#include <fstream>
 #include <future>
 #include <iostream>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -60,6 +63,17 @@ class Counter {
   std::vector<Ticker::Clock::time_point> at_;
   std::thread::id thread_;
 };
+
+/// Of this process; one that was joined may count for a moment.
+int ticker_threads() {
+  int count = 0;
+  for (const auto& thread : std::filesystem::directory_iterator("/proc/self/task")) {
+    std::string name;
+    std::getline(std::ifstream(thread.path() / "comm"), name);
+    count += name == "taskmgr-ticker" ? 1 : 0;
+  }
+  return count;
+}
 
 }  // namespace
 
@@ -200,15 +214,38 @@ TEST_CASE("a ticker with nothing to do wakes up for what is added later") {
 }
 
 TEST_CASE("there is one ticker for the process, as long as somebody keeps it") {
+  while (ticker_threads() != 0) std::this_thread::yield();  // those of other tests were joined
   auto one = Ticker::instance();
   auto two = Ticker::instance();
-  CHECK(one == two);
-  const std::weak_ptr<Ticker> watch = one;
-  one.reset();
-  CHECK_FALSE(watch.expired());
-  two.reset();
-  CHECK(watch.expired());
-  CHECK(Ticker::instance() != nullptr);
+  CHECK(one.get() == two.get());
+  Counter counter;
+  const auto tick_once = [&](Ticker& ticker) {
+    const std::size_t calls = counter.count();
+    const auto registration = ticker.add(counter.tick());
+    counter.wait_for(calls + 1);
+  };
+  tick_once(*one.get());
+  one = {};
+  CHECK(ticker_threads() == 1);
+  tick_once(*two.get());
+  two = {};
+  while (ticker_threads() != 0) std::this_thread::yield();  // it was joined, and the system forgets it soon
+  tick_once(*Ticker::instance().get());
+}
+
+TEST_CASE("many threads take and give up the ticker of the process at once") {
+  std::vector<std::jthread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([] {
+      for (int i = 0; i < 2000; ++i) {
+        const auto ticker = Ticker::instance();
+        if (i % 100 == 0) {
+          auto tick = [] {};
+          const auto registration = ticker->add(job_for(tick));
+        }
+      }
+    });
+  }
 }
 
 TEST_CASE("no signal of the host is handled on the ticker's thread") {
@@ -274,11 +311,11 @@ TEST_CASE("in a forked child an inherited ticker ticks, and everything ends") {
       const auto other = process_wide->add(here.tick());
       here.wait_for(2);
     }
-    const bool renewed = Ticker::instance() != process_wide;
+    const bool renewed = Ticker::instance().get() != process_wide.get();
     registration.reset();
     second.reset();
     ticker.reset();
-    process_wide.reset();
+    process_wide = {};
     _exit(renewed ? 0 : 1);
   }
   REQUIRE(child > 0);

@@ -4,10 +4,11 @@
 /// \file
 /// Containers and owners for the inside of the library, which every translation unit of a user compiles.
 ///
-/// They do what `std::vector` and `std::unique_ptr` do, as far as the library needs it, and are here for the time that a
+/// They do what `std::vector`, `std::unique_ptr` and `std::shared_ptr` do, as far as the library needs it, and are here for the time that a
 /// compilation takes: of a type that is new to it, each of those costs some 50 functions and 20 ms, these a tenth. What only
 /// shows a member is inlined always: without optimisation a call takes the compiler longer than what is called.
 
+#include <atomic>
 #include <cstddef>
 #include <new>
 #include <utility>
@@ -103,6 +104,53 @@ class Owner {
   [[nodiscard, gnu::always_inline]] T* get() const noexcept { return object_; }
   [[nodiscard, gnu::always_inline]] T* operator->() const noexcept { return object_; }
   [[nodiscard, gnu::always_inline]] T& operator*() const noexcept { return *object_; }
+  [[nodiscard, gnu::always_inline]] explicit operator bool() const noexcept { return object_ != nullptr; }
+  [[nodiscard]] T* release() noexcept {
+    T* const object = object_;
+    object_ = nullptr;
+    return object;
+  }
+
+ private:
+  T* object_ = nullptr;
+};
+
+/// What `Shared` counts in the objects that it owns.
+struct Sharers {
+  std::atomic<std::size_t> sharers{1};
+};
+
+/// Owns what `new` made, a `T` with `Sharers`, together with its copies: the last of them ends it.
+///
+/// Thread safety: as an `int`; copies may be on any threads.
+template <class T>
+class Shared {
+ public:
+  Shared() = default;
+  /// Takes over a share: that of a new object, or one that was released.
+  explicit Shared(T* object) noexcept : object_(object) {}
+  Shared(const Shared& other) noexcept : object_(other.object_) {
+    if (object_ != nullptr) object_->sharers.fetch_add(1, std::memory_order_relaxed);
+  }
+  Shared(Shared&& other) noexcept : object_(other.release()) {}
+  Shared& operator=(Shared other) noexcept {
+    std::swap(object_, other.object_);
+    return *this;
+  }
+  ~Shared() {
+    if (object_ != nullptr && object_->sharers.fetch_sub(1, std::memory_order_acq_rel) == 1) delete object_;
+  }
+
+  /// Takes a share of an object, for a `Shared` to be made of it; false if its last share was given up, and it is about to end.
+  [[nodiscard]] static bool join(T& object) noexcept {
+    std::size_t sharers = object.sharers.load(std::memory_order_relaxed);
+    while (sharers != 0 && !object.sharers.compare_exchange_weak(sharers, sharers + 1, std::memory_order_relaxed)) {
+    }
+    return sharers != 0;
+  }
+
+  [[nodiscard, gnu::always_inline]] T* get() const noexcept { return object_; }
+  [[nodiscard, gnu::always_inline]] T* operator->() const noexcept { return object_; }
   [[nodiscard, gnu::always_inline]] explicit operator bool() const noexcept { return object_ != nullptr; }
   [[nodiscard]] T* release() noexcept {
     T* const object = object_;

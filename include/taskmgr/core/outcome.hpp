@@ -163,10 +163,9 @@ class Slots {
   std::size_t size_ = few;
 };
 
-/// Stands for an error that there was no memory to keep.
-[[nodiscard]] inline const std::shared_ptr<const TaskError>& unrecorded_error() {
-  static const std::shared_ptr<const TaskError> error{
-      new TaskError(TaskError::Kind::exception, std::make_exception_ptr(std::bad_alloc{}), 1)};
+/// Stands for an error that there was no memory to keep. It is never ended: outcomes may show it after main.
+[[nodiscard]] inline const TaskError& unrecorded_error() {
+  static const TaskError& error = *new TaskError(TaskError::Kind::exception, std::make_exception_ptr(std::bad_alloc{}), 1);
   return error;
 }
 
@@ -187,7 +186,7 @@ class ErrorList {
   }
 
   [[nodiscard]] const TaskError& operator[](std::uint32_t number) const {
-    if (number == no_memory) return *unrecorded_error();
+    if (number == no_memory) return unrecorded_error();
     const std::scoped_lock lock(mutex_);
     return *errors_[number];
   }

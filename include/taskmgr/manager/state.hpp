@@ -52,7 +52,7 @@ struct ManagerState {
   Options options;
   std::size_t workers = 1;
   Hub::Observers observers;
-  std::shared_ptr<Ticker> ticker;  // as soon as there is an observer
+  Shared<Ticker> ticker;  // as soon as there is an observer
   PerProcess<Workshop> workshops;
 
   /// A worker process that uses a manager of the host's has threads and locks of its own.
@@ -63,11 +63,9 @@ struct ManagerState {
   [[nodiscard]] Crew::Terms terms(std::size_t tasks, std::size_t total, std::size_t duplicates, std::stop_token stop,
                                   Clock::time_point began) {
     std::size_t seats = std::max<std::size_t>(1, std::min(workers, tasks));
-    if constexpr (CallableWith<F, Task>) {
-      // a million coroutines in flight need no seats of their own if nobody asks which is which
-      const bool alike = !wants_context<F, Task> && observers.empty() && !options.on_worker_start;
-      if (options.mode == Mode::coroutine && alike) seats = 1;
-    }
+    // a million coroutines in flight need no seats of their own if nobody asks which is which
+    const bool alike = !wants_context<F, Task> && observers.empty() && !options.on_worker_start;
+    if (options.mode == Mode::coroutine && alike) seats = 1;
     return {options, observers, ticker, workshop().watchdog, std::move(stop), seats, began, total, duplicates};
   }
   template <class Task, class R>

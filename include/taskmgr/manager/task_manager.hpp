@@ -247,7 +247,7 @@ TaskManager<F>& TaskManager<F>::observe(std::shared_ptr<Observer> observer) {
     throw UsageError("taskmgr: observe() while \"" + state_->options.name +
                      "\" runs: attach observers before start, or wait for the run");
   }
-  if (state_->ticker == nullptr) state_->ticker = detail::Ticker::instance();
+  if (!state_->ticker) state_->ticker = detail::Ticker::instance();
   state_->observers.push_back(std::move(observer));
   return *this;
 }

@@ -94,7 +94,7 @@ class Crew : public Ear {
   struct Terms {
     const Options& options;
     const Hub::Observers& observers;
-    std::shared_ptr<Ticker> ticker;  // null: nobody listens
+    Shared<Ticker> ticker;  // null: nobody listens
     Watchdog& watchdog;
     std::stop_token stop;
     std::size_t seats;
@@ -260,7 +260,7 @@ class Crew : public Ear {
 
   const Options& options_;
   Hub hub_;
-  std::shared_ptr<Ticker> ticker_;
+  Shared<Ticker> ticker_;
   Ticker::Registration ticking_;
   Watchdog& watchdog_;
   static constexpr std::size_t few = 2;  // seats that a run brings along, without an allocation
@@ -334,7 +334,7 @@ inline void Crew::open() noexcept {
     started.progress.total = total_;
     hub_.tell(started, thrown_);
   }
-  if (ticker_ == nullptr) return;
+  if (!ticker_) return;
   try {
     ticking_ = ticker_->add(job_of<&Crew::tick>(*this));
   } catch (...) {

@@ -578,7 +578,7 @@ const TaskError& Flow<F, Task, R, Tasks>::fail(std::size_t id, const Failure& fa
   try {
     passage.error = std::make_shared<const TaskError>(failure.kind, failure.exception, attempts);
   } catch (...) {
-    passage.error = unrecorded_error();
+    passage.error = std::shared_ptr<const TaskError>(std::shared_ptr<void>{}, &unrecorded_error());  // owns nothing
   }
   (*passage.slot)[0].fail(attempts, 0);
   return *passage.error;

@@ -14,7 +14,6 @@
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
-#include <memory>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -33,7 +32,7 @@ namespace taskmgr::detail {
 /// added to it there goes to the child's own `instance()`.
 ///
 /// Thread safety: any number of threads may call.
-class Ticker {
+class Ticker : public Sharers {
  public:
   using Clock = std::chrono::steady_clock;
   class Registration;
@@ -45,7 +44,7 @@ class Ticker {
   ~Ticker();
 
   /// The ticker of this process, with a period of 100 ms: the same one for all, for as long as somebody keeps it.
-  [[nodiscard]] static std::shared_ptr<Ticker> instance();
+  [[nodiscard]] static Shared<Ticker> instance();
 
   /// Does `tick` a period from now and then a period after each call began, until the registration ends. It must not
   /// throw. Throws `std::bad_alloc`. Complexity: O(registrations).
@@ -58,7 +57,7 @@ class Ticker {
   };
 
   /// What the thread and the registrations share, so that each may end first.
-  struct Beat {
+  struct Beat : Sharers {
     explicit Beat(std::chrono::nanoseconds time) : period(time) {}
     void run();
 
@@ -76,13 +75,17 @@ class Ticker {
 
   struct Common {
     std::mutex mutex;
-    std::weak_ptr<Ticker> ticker;
+    Ticker* ticker = nullptr;  // until it ends
   };
+  [[nodiscard]] static Common& common() {
+    static constinit PerProcess<Common> all;  // never ended: runs may end after main
+    return all.get();
+  }
 
   [[nodiscard]] bool inherited() const noexcept { return beat_->forks != Forks::count(); }
   void start_thread();
 
-  std::shared_ptr<Beat> beat_;
+  Shared<Beat> beat_;
   Thread thread_;  // guarded by the mutex of `beat_`
 };
 
@@ -105,23 +108,21 @@ class Ticker::Registration {
 
  private:
   friend Ticker;
-  Registration(std::shared_ptr<Beat> beat, Owner<Entry> entry) noexcept
+  Registration(Shared<Beat> beat, Owner<Entry> entry) noexcept
       : beat_(std::move(beat)), entry_(std::move(entry)) {}
 
-  std::shared_ptr<Beat> beat_;
+  Shared<Beat> beat_;
   Owner<Entry> entry_;
-  std::shared_ptr<Ticker> home_;  // in a forked child: the ticker there, which nobody else may keep
+  Shared<Ticker> home_;  // in a forked child: the ticker there, which nobody else may keep
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
 
-inline std::shared_ptr<Ticker> Ticker::instance() {
-  static constinit PerProcess<Common> all;  // never ended: runs may end after main
-  Common& common = all.get();
-  const std::scoped_lock lock(common.mutex);
-  std::shared_ptr<Ticker> ticker = common.ticker.lock();
-  if (ticker == nullptr) common.ticker = ticker = std::shared_ptr<Ticker>(new Ticker);
-  return ticker;
+inline Shared<Ticker> Ticker::instance() {
+  Common& here = common();
+  const std::scoped_lock lock(here.mutex);
+  if (here.ticker != nullptr && Shared<Ticker>::join(*here.ticker)) return Shared<Ticker>{here.ticker};
+  return Shared<Ticker>{here.ticker = new Ticker};
 }
 
 inline Ticker::~Ticker() {
@@ -129,11 +130,16 @@ inline Ticker::~Ticker() {
     // The thread is not here, and the system may have given its identity to another: neither join nor detach it. Nor may
     // the condition variables be destroyed, for which the thread seems to wait.
     struct Left {
-      std::shared_ptr<Beat> beat;
+      Shared<Beat> beat;
       Thread thread;
     };
     static_cast<void>(new Left{std::move(beat_), std::move(thread_)});
     return;
+  }
+  {
+    Common& here = common();
+    const std::scoped_lock lock(here.mutex);
+    if (here.ticker == this) here.ticker = nullptr;
   }
   {
     const std::scoped_lock lock(beat_->mutex);
@@ -151,7 +157,7 @@ inline Ticker::~Ticker() {
 
 inline Ticker::Registration Ticker::add(Job tick) {
   if (inherited()) {
-    std::shared_ptr<Ticker> here = instance();
+    Shared<Ticker> here = instance();
     Registration registration = here->add(tick);
     registration.home_ = std::move(here);
     return registration;
@@ -177,16 +183,16 @@ inline void Ticker::start_thread() {
   for (const int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS, SIGPROF}) sigdelset(&all, signal);
   const bool blocked = ::pthread_sigmask(SIG_SETMASK, &all, &before) == 0;  // the new thread inherits the mask
   try {
-    Owner<std::shared_ptr<Beat>> beat{new std::shared_ptr<Beat>(beat_)};
+    Shared<Beat> beat{beat_};
     constexpr auto run = [](void* given) -> void* {
-      const Owner<std::shared_ptr<Beat>> mine{static_cast<std::shared_ptr<Beat>*>(given)};
-      (*mine)->run();
+      const Shared<Beat> mine{static_cast<Beat*>(given)};
+      mine->run();
       return nullptr;
     };
     thread_ = Thread{Job{run, beat.get()}};
     static_cast<void>(beat.release());
     ::pthread_setname_np(thread_.handle(), "taskmgr-ticker");
-  } catch (const std::exception&) {  // no thread, or no memory for one
+  } catch (const std::exception&) {  // no thread
   }
   if (blocked) ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
@@ -224,10 +230,10 @@ inline void Ticker::Beat::run() {
 }
 
 inline Ticker::Registration::~Registration() {
-  if (beat_ == nullptr) return;
+  if (!beat_) return;
   if (beat_->forks != Forks::count()) {
     static_cast<void>(entry_.release());  // see ~Ticker
-    static_cast<void>(new std::shared_ptr<Beat>(std::move(beat_)));
+    static_cast<void>(beat_.release());
     return;
   }
   {
