@@ -86,7 +86,7 @@ class Batch final : public RemoteAttempts<Batch<F, Task, R, Sink>, F, Task, R> {
 
   /// Of work in a chunk. To take one costs about 0.7 us, in which cache lines come over from another core: the counter's, and
   /// those of the slots on which two chunks meet. Nobody has to wait for a chunk to end, for its rear can be stolen.
-  static constexpr std::chrono::microseconds chunk_goal{400};
+  static constexpr std::chrono::nanoseconds chunk_goal{400'000};
 
   // --- Home
   static constexpr bool sends_tasks = false;  // a worker process has inherited them

@@ -68,7 +68,7 @@ class AsyncAttempts<Home, F, Task, R, true>::OwnFlight {
   void begin(AsyncAttempts& run, std::size_t places) noexcept {
     if (on_) return on_->flight.more();
     try {
-      on_ = Owner{new On{{}, run, places}};
+      on_ = Owner{new On(run, places)};
     } catch (...) {
       run.thrown().keep(std::current_exception());
       run.halt();
@@ -88,10 +88,9 @@ class AsyncAttempts<Home, F, Task, R, true>::OwnFlight {
 
  private:
   struct On {
+    On(AsyncAttempts& run, std::size_t places) : flight(run, run, loop, places) {}
     EventLoop loop;
-    AsyncAttempts& run;
-    std::size_t places;
-    Flight flight{run, run, loop, places};
+    Flight flight;
   };
   Owner<On> on_;
 };

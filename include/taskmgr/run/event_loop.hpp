@@ -8,6 +8,7 @@
 #include <sys/epoll.h>
 #include <time.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <coroutine>
@@ -125,8 +126,6 @@ class EventLoop {
   };
 
   static constexpr int tick_bits = 14;  // a tick is 2^14 ns, 16 microseconds
-  static constexpr Clock::duration tick{std::int64_t{1} << tick_bits};
-  static constexpr std::int64_t last_tick = Clock::duration::max().count() >> tick_bits;
   static constexpr int at_a_time = 256;  // entries fired before timers, descriptors and posts are looked at
   static constexpr int due_at_a_time = 64;  // and about as many more fall due: fewer, so that they do not pile up
 
@@ -136,9 +135,8 @@ class EventLoop {
   /// The first tick that is not before `time`; 0 before the clock began, and the last one after the last.
   [[nodiscard]] static std::uint64_t tick_at(Clock::time_point time) noexcept {
     const std::int64_t count = time.time_since_epoch().count();
-    if (count <= 0) return 0;
-    if (count > last_tick << tick_bits) return last_tick;
-    return ticks(time + tick - Clock::duration{1});
+    constexpr std::uint64_t rest = (std::uint64_t{1} << tick_bits) - 1;
+    return count <= 0 ? 0 : std::min((static_cast<std::uint64_t>(count) + rest) >> tick_bits, ticks(Clock::time_point::max()));
   }
   void work() noexcept;
   void look();
@@ -146,6 +144,7 @@ class EventLoop {
   void poll(Clock::time_point until);
   void note(Note& note) noexcept;
   void read_notes() noexcept;
+  bool take_out(const Note& note, Note** list) noexcept;
   [[nodiscard]] Waits& waits_for(int fd);
   [[nodiscard]] bool arm(int fd, Waits& waits, std::uint32_t mask);
   void ready(int fd, std::uint32_t events) noexcept;
@@ -248,14 +247,15 @@ inline void EventLoop::read_notes() noexcept {
 inline EventLoop::Signal::~Signal() {
   if (!raised_.load(std::memory_order_acquire)) return;
   const std::scoped_lock lock(loop_.mutex_);
-  for (Note** list : {&loop_.arriving_, &loop_.notes_}) {
-    for (Note** at = list; *at != nullptr; at = &(*at)->next) {
-      if (*at != this) continue;
-      *at = next;
-      if (loop_.last_note_ == &next) loop_.last_note_ = at;
-      return;
-    }
-  }
+  if (!loop_.take_out(*this, &loop_.arriving_)) loop_.take_out(*this, &loop_.notes_);
+}
+
+inline bool EventLoop::take_out(const Note& note, Note** list) noexcept {
+  while (*list != nullptr && *list != &note) list = &(*list)->next;
+  if (*list == nullptr) return false;
+  *list = note.next;
+  if (last_note_ == &note.next) last_note_ = list;
+  return true;
 }
 
 inline void EventLoop::at(detail::Entry& entry, Clock::time_point time) noexcept {
