@@ -89,10 +89,11 @@ struct Comparison {
 
 Comparison::Criterion at_most_times_peer(double limit);
 Comparison::Criterion at_most_times_plain(double limit);
-/// Of the time that `threads` times the plain loop's speed would take, ours makes use of so much. That should be the speed
-/// of the loop while the other cores run it as well: see side_by_side.hpp.
+/// Of the time that `threads` times the plain loop's speed would take, ours makes use of so much.
 Comparison::Criterion efficiency_at_least(double limit, double threads);
 Comparison::Criterion efficiency_stated(double threads);
+/// The same by the speed that `loops` has, loops on all cores at once: see side_by_side.hpp.
+Comparison::Criterion efficiency_stated(double threads, std::string loops);
 /// The peer's efficiency, less ours.
 Comparison::Criterion efficiency_below_peer_at_most(double limit, double threads);
 Comparison::Criterion seconds_over_plain_at_most(double limit);
@@ -214,13 +215,13 @@ inline Comparison::Criterion at_most_times_plain(double limit) {
   };
 }
 
-inline Estimate efficiency(const Comparison& of, double threads) {
-  return of.estimate(*of.fastest(Role::plain), [=](double ours, double plain) { return plain / threads / ours; });
+inline Estimate efficiency(const Comparison& of, double threads, const Contender& loop) {
+  return of.estimate(loop, [=](double ours, double plain) { return plain / threads / ours; });
 }
 
 inline Comparison::Criterion efficiency_at_least(double limit, double threads) {
   return [=](const Comparison& of, Row& row) {
-    judge(row, efficiency(of, threads), Bound::at_least, limit);
+    judge(row, efficiency(of, threads, *of.fastest(Role::plain)), Bound::at_least, limit);
     row.measured = fmt::format("{:.1f} % efficient", 100 * row.value);
     row.limit = fmt::format(">= {:.0f} %", 100 * limit);
   };
@@ -228,8 +229,17 @@ inline Comparison::Criterion efficiency_at_least(double limit, double threads) {
 
 inline Comparison::Criterion efficiency_stated(double threads) {
   return [=](const Comparison& of, Row& row) {
-    note(row, efficiency(of, threads));
+    note(row, efficiency(of, threads, *of.fastest(Role::plain)));
     row.measured = fmt::format("{:.1f} % efficient", 100 * row.value);
+  };
+}
+
+inline Comparison::Criterion efficiency_stated(double threads, std::string loops) {
+  return [threads, loops = std::move(loops)](const Comparison& of, Row& row) {
+    const Contender& at_once = *of.named(loops);
+    note(row, efficiency(of, threads, at_once));
+    row.plain = time_text(of.time(at_once));
+    row.measured = fmt::format("{:.1f} % of {:.0f} loops", 100 * row.value, threads);
   };
 }
 

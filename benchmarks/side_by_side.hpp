@@ -15,9 +15,9 @@
 namespace bench {
 
 /// The seconds of a plain loop over all tasks, while as many others as there are threads run one, too: the harmonic mean of
-/// their times, that is, the mean of their speeds. A loop by itself is no measure for what two cores can reach: the
+/// their times, that is, the mean of their speeds. Two cores cannot always reach twice what a loop does by itself: the
 /// processor runs a core faster while the other sleeps (by 1 to 2 %, where we measured), and the host of a virtual machine
-/// finds it a place more easily. Two bare threads with half the tasks each are less than 99 % efficient by that measure.
+/// finds it a place more easily. Two bare threads with half the tasks each were less than 99 % efficient there.
 template <class Task, class F, class Check>
 [[nodiscard]] double side_by_side(std::size_t threads, const std::vector<Task>& tasks, const F& f, const Check& check) {
   std::vector<double> seconds(threads);

@@ -511,16 +511,22 @@ TEST_CASE("arguments of named types, moved or made in place, are ended once") {
   CHECK(check.balanced());
 }
 
+namespace {
+
+struct Request {
+  Counted counted;
+  std::string url;
+};
+
+Async<std::size_t> fetch(Request request) {
+  co_await taskmgr::yield();
+  co_return request.url.size();
+}
+
+}  // namespace
+
 TEST_CASE("an aggregate is made before it is passed") {
-  struct Request {
-    Counted counted;
-    std::string url;
-  };
   const CountedCheck check;
-  const auto fetch = [](Request request) -> Async<std::size_t> {
-    co_await taskmgr::yield();
-    co_return request.url.size();
-  };
   const auto task = [&]() -> Async<std::size_t> {
     Request request{Counted{1}, "a text that is too long to be kept in place"};
     auto pending = fetch(std::move(request));
@@ -531,15 +537,7 @@ TEST_CASE("an aggregate is made before it is passed") {
 }
 
 TEST_CASE("an aggregate may be made in the call, if what comes of that is awaited by its name") {
-  struct Request {
-    Counted counted;
-    std::string url;
-  };
   const CountedCheck check;
-  const auto fetch = [](Request request) -> Async<std::size_t> {
-    co_await taskmgr::yield();
-    co_return request.url.size();
-  };
   const auto task = [&]() -> Async<std::size_t> {
     auto pending = fetch({Counted{1}, "a text that is too long to be kept in place"});
     co_return co_await pending;

@@ -3,7 +3,6 @@
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -30,8 +29,9 @@
 #include "support/build.hpp"
 #include "support/coroutines.hpp"
 #include "support/random.hpp"
+#include "support/sockets.hpp"
 
-using support::Counted, support::CountedCheck, support::Foreign, support::OnLoop;
+using support::Counted, support::CountedCheck, support::Foreign, support::OnLoop, support::Sockets;
 using taskmgr::Async, taskmgr::Cancelled, taskmgr::EventLoop, taskmgr::UsageError;
 using taskmgr::readable, taskmgr::sleep_for, taskmgr::sleep_until, taskmgr::when_all, taskmgr::writable, taskmgr::yield;
 using namespace std::chrono_literals;
@@ -60,23 +60,6 @@ Async<int> nested(int depth, bool& asleep, Counted counted) {
   const auto results = co_await pending;
   co_return 1 + std::get<0>(results);
 }
-
-struct Sockets {
-  Sockets() {
-    int both[2];
-    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, both) == 0);
-    here = both[0];
-    there = both[1];
-  }
-  Sockets(const Sockets&) = delete;
-  Sockets& operator=(const Sockets&) = delete;
-  ~Sockets() {
-    ::close(here);
-    if (there >= 0) ::close(there);
-  }
-  int here = -1;
-  int there = -1;
-};
 
 }  // namespace
 

@@ -48,7 +48,7 @@ class Idle : public Crew {
   explicit Idle(Setting& on, std::size_t seats = 1)
       : Crew({.options = on.options,
               .observers = on.observers,
-              .ticker = nullptr,
+              .ticker = {},
               .watchdog = on.watchdog,
               .stop = on.stop.get_token(),
               .seats = seats,

@@ -6,7 +6,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -29,7 +28,9 @@
 #include <vector>
 
 #include "support/build.hpp"
+#include "support/sockets.hpp"
 
+using support::Sockets;
 using taskmgr::EventLoop;
 using taskmgr::detail::Entry, taskmgr::detail::Job, taskmgr::detail::job_for;
 using namespace std::chrono_literals;
@@ -43,30 +44,6 @@ struct Act final : Entry {
   explicit Act(std::function<void()> f) : act(std::move(f)) {}
   void fire() noexcept override { act(); }
   std::function<void()> act;
-};
-
-struct Pair {
-  Pair() {
-    int both[2];
-    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, both) == 0);
-    here = both[0];
-    there = both[1];
-  }
-  Pair(const Pair&) = delete;
-  Pair& operator=(const Pair&) = delete;
-  ~Pair() {
-    ::close(here);
-    if (there >= 0) ::close(there);
-  }
-  void say(char what = 'x') const { REQUIRE(::write(there, &what, 1) == 1); }
-  [[nodiscard]] char hear() const {
-    char heard = 0;
-    REQUIRE(::read(here, &heard, 1) == 1);
-    return heard;
-  }
-  void hang_up() { ::close(std::exchange(there, -1)); }
-  int here = -1;
-  int there = -1;
 };
 
 /// A file on disk, at a number of our choice.
@@ -198,7 +175,7 @@ TEST_CASE("a time before the clock began has come, and a time after its end neve
 
 TEST_CASE("a descriptor is waited for until it is ready, to read and to write") {
   EventLoop loop;
-  const Pair pair;
+  const Sockets pair;
   std::string heard;
   Act reader{[&] { heard += pair.hear(); }};
   Act writer{[&] { heard += 'w'; }};
@@ -222,7 +199,7 @@ TEST_CASE("a descriptor is waited for until it is ready, to read and to write") 
 
 TEST_CASE("all who wait for one descriptor are told, and whoever was taken out is not") {
   EventLoop loop;
-  const Pair pair;
+  const Sockets pair;
   std::string told;
   Act a{[&] { told += 'a'; }};
   Act b{[&] { told += 'b'; }};
@@ -248,7 +225,7 @@ TEST_CASE("all who wait for one descriptor are told, and whoever was taken out i
 
 TEST_CASE("a hang-up is told to all who wait, once") {
   EventLoop loop;
-  Pair pair;
+  Sockets pair;
   const std::array<char, 65536> much{};
   while (::send(pair.here, much.data(), much.size(), MSG_DONTWAIT) > 0) {
   }
@@ -307,14 +284,14 @@ TEST_CASE("a number that was closed and opened again is the new file") {
     loop.run_until([&] { return told != before; });
   };
   {
-    const Pair pair;
+    const Sockets pair;
     ::dup2(pair.here, fd);
     pair.say();
     wait();
   }
   file_at(fd);  // epoll knows no files
   wait();
-  const Pair other;
+  const Sockets other;
   ::dup2(other.here, fd);
   loop.when(reader, fd, Readiness::to_read);
   settle(loop);
@@ -336,11 +313,11 @@ TEST_CASE("who waited for a file that was closed meanwhile looks again when anot
   Act old{[&] { ++told; }};
   Act fresh{[&] { told += 10; }};
   {
-    const Pair pair;
+    const Sockets pair;
     ::dup2(pair.here, fd);
     loop.when(old, fd, Readiness::to_read);
   }
-  const Pair other;
+  const Sockets other;
   ::dup2(other.here, fd);
   loop.when(fresh, fd, Readiness::to_read);
   settle(loop);
@@ -386,7 +363,7 @@ TEST_CASE("what other threads post is done, each once, and in order for each thr
 
 TEST_CASE("who posts for ever keeps neither times nor descriptors from their turn") {
   EventLoop loop;
-  const Pair pair;
+  const Sockets pair;
   int told = 0;
   Act at_time{[&] { ++told; }};
   Act reader{[&] { ++told; }};
@@ -503,7 +480,7 @@ TEST_CASE("a host waits in place of the loop") {
   CHECK(loop.host() == nullptr);
   loop.host(taskmgr::detail::Owner<EventLoop::Host>{new Polls{waits}});
   CHECK(loop.host() != nullptr);
-  const Pair pair;
+  const Sockets pair;
   std::string told;
   Act reader{[&] { told += pair.hear(); }};
   Act at_time{[&] { told += 't'; }};
@@ -554,7 +531,7 @@ TEST_CASE("signals of the system do not disturb a loop that sleeps") {
 
 TEST_CASE("a process that was forked while a loop runs has loops of its own, and leaves that one alone") {
   EventLoop loop;
-  const Pair pair;
+  const Sockets pair;
   std::string heard;
   Act reader{[&] { heard += pair.hear(); }};
   loop.when(reader, pair.here, Readiness::to_read);

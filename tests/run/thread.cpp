@@ -43,7 +43,7 @@ class Idle : public taskmgr::detail::Crew {
   Idle(Setting& on, std::size_t seats)
       : Crew({.options = on.options,
               .observers = on.observers,
-              .ticker = nullptr,
+              .ticker = {},
               .watchdog = on.watchdog,
               .stop = {},
               .seats = seats,
