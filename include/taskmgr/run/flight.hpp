@@ -65,7 +65,7 @@ class Flight final : private Chain::Owner, public Chain::Inner {
     if (!more_.linked()) loop().soon(more_);
   }
 
-  /// The loop cannot go on: what is in flight has failed for this, the rest is cancelled, and the run throws it.
+  /// The loop cannot go on: what is in flight has failed for this, and the rest is cancelled. Where nothing is in flight the run throws it.
   void fail_all(const std::exception_ptr& why) noexcept;
 
   // --- a coroutine that awaits the end of the run
@@ -319,15 +319,17 @@ inline void Flight::stop_all() noexcept {
 }
 
 inline void Flight::fail_all(const std::exception_ptr& why) noexcept {
-  crew_.thrown().keep(why);
   crew_.halt();
+  bool told = false;
   for (std::size_t number = 0; number != made_; ++number) {
     Place& place = this->place(number);
     if (place.idle()) continue;
     place.clear();
     Failure failure{TaskError::Kind::exception, why};
     end(place, nullptr, failure);
+    told = true;
   }
+  if (!told) crew_.thrown().keep(why);
   publish();
 }
 
