@@ -6,6 +6,7 @@
 
 #include <cxxabi.h>
 
+#include <cstddef>
 #include <cstdlib>
 #include <exception>
 #include <memory>
@@ -69,6 +70,12 @@ class UsageError : public std::logic_error {
   using std::logic_error::logic_error;
 };
 
+/// A stage does not fit where it was to stand in a tree.
+class StageMismatch : public UsageError {
+ public:
+  using UsageError::UsageError;
+};
+
 /// Why a task failed, after its last attempt.
 ///
 /// Thread safety: immutable; any number of threads may call.
@@ -99,10 +106,21 @@ class TaskError {
 
   [[noreturn]] void rethrow() const { std::rethrow_exception(exception_); }
 
+  /// The name of the stage of a tree in which it failed, "stage 2" if that has none; empty outside of trees.
+  [[nodiscard]] const std::string& stage() const noexcept { return stage_; }
+
+  /// The number of that stage, from 0.
+  [[nodiscard]] std::size_t stage_index() const noexcept { return stage_index_; }
+
+  /// For the library: the same error, of a stage of a tree.
+  [[nodiscard]] TaskError at_stage(const std::string& name, std::size_t index) const;
+
  private:
   std::exception_ptr exception_;
   std::string message_;
   const std::type_info* type_ = nullptr;
+  std::string stage_;
+  std::size_t stage_index_ = 0;
   int attempts_;
   Kind kind_;
 };
@@ -185,6 +203,13 @@ inline TaskError::TaskError(Kind kind, std::exception_ptr exception, int attempt
   detail::Description description = detail::describe(exception_);
   message_ = std::move(description.message);
   type_ = description.type;
+}
+
+inline TaskError TaskError::at_stage(const std::string& name, std::size_t index) const {
+  TaskError error = *this;
+  error.stage_ = name;
+  error.stage_index_ = index;
+  return error;
 }
 
 inline std::string TaskError::type() const {

@@ -65,10 +65,30 @@ struct StreamOptions {
   std::size_t window = 0;  ///< the most tasks pulled and not yet handed out; 0: a sensible number that grows with need
 };
 
+/// How the stages of a tree run.
+enum class TreeMode {
+  serial,    ///< a stage starts when the one before has ended
+  pipeline,  ///< each result goes on at once, and each stage runs by its own manager's mode
+  process    ///< as pipeline, each stage in worker processes of its own
+};
+
+struct TreeOptions {
+  TreeMode mode = TreeMode::serial;
+  /// Results that may wait between two stages; 0: a sensible number.
+  std::size_t capacity = 0;
+  /// Record the way of each initial task, for `report.trace`.
+  bool trace = false;
+  /// When to stop starting anything new, by the initial tasks that have failed.
+  Halt halt{};
+  std::string name = "tree";
+  bool show_progress = false;
+};
+
 namespace detail {
 
 /// Throws `std::invalid_argument` that names the member and the value.
 void validate(const Options& options);
+void validate(const TreeOptions& options);
 
 }  // namespace detail
 
@@ -76,8 +96,8 @@ void validate(const Options& options);
 
 namespace detail {
 
-[[noreturn]] inline void refuse(const char* member, const std::string& value, const char* rule) {
-  throw std::invalid_argument(std::string("taskmgr: Options::") + member + " " + rule + ", but is " + value);
+[[noreturn]] inline void refuse(const char* member, const std::string& value, const char* rule, const char* of = "Options") {
+  throw std::invalid_argument(std::string("taskmgr: ") + of + "::" + member + " " + rule + ", but is " + value);
 }
 
 /// The shortest text that stands for this number alone: 1.0000001 is not rounded to 1.
@@ -86,9 +106,9 @@ inline std::string exact(double value) {
   return {text, std::to_chars(text, text + sizeof text, value).ptr};
 }
 
-inline void validate(const Halt& halt) {
+inline void validate(const Halt& halt, const char* of = "Options") {
   if (!(halt.failure_ratio >= 0.0 && halt.failure_ratio <= 1.0)) {  // so written, NaN is refused as well
-    refuse("halt.failure_ratio", exact(halt.failure_ratio), "must be in [0, 1]");
+    refuse("halt.failure_ratio", exact(halt.failure_ratio), "must be in [0, 1]", of);
   }
 }
 
@@ -111,6 +131,14 @@ inline void validate(const Options& options) {
   if (options.timeout.count() < 0) {
     refuse("timeout", std::to_string(options.timeout.count()) + "ns", "must not be negative");
   }
+}
+
+inline void validate(const TreeOptions& options) {
+  const auto known = static_cast<unsigned>(options.mode);
+  if (known > static_cast<unsigned>(TreeMode::process)) {
+    refuse("mode", std::to_string(known), "must be one of TreeMode's", "TreeOptions");
+  }
+  validate(options.halt, "TreeOptions");
 }
 
 }  // namespace detail

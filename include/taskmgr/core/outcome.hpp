@@ -42,7 +42,9 @@ class Slot {
   Slot(std::uint32_t& word, Cell<R>& cell) noexcept : word_(&word), cell_(&cell) {}
 
   [[nodiscard]] State state() const noexcept { return static_cast<State>(*word_ & 7U); }
-  [[nodiscard]] int attempts() const noexcept { return static_cast<int>(*word_ >> 3U); }
+  [[nodiscard]] int attempts() const noexcept { return static_cast<int>(*word_ >> 4U); }
+  /// Several tasks have this result.
+  [[nodiscard]] bool shared() const noexcept { return (*word_ & 8U) != 0; }
   [[nodiscard]] R& value() const noexcept { return cell_->value; }
   [[nodiscard]] std::uint32_t error() const noexcept { return cell_->error; }
 
@@ -57,9 +59,10 @@ class Slot {
     mark(State::failed, attempts);
   }
   void mark(State now, int attempts) const noexcept {
-    constexpr int most = (1 << 29) - 1;  // what the word has room for; attempts beyond are not counted
-    *word_ = static_cast<std::uint32_t>(attempts < most ? attempts : most) << 3U | static_cast<std::uint32_t>(now);
+    constexpr int most = (1 << 28) - 1;  // what the word has room for; attempts beyond are not counted
+    *word_ = static_cast<std::uint32_t>(attempts < most ? attempts : most) << 4U | static_cast<std::uint32_t>(now);
   }
+  void mark_shared(bool shared) const noexcept { *word_ = (*word_ & ~8U) | (shared ? 8U : 0U); }
 
   /// Ends the value's life: an attempt had it too late.
   void discard() const noexcept {
@@ -93,7 +96,8 @@ class Outcome {
   /// The result. Where there is none, rethrows the task's error, or throws `Cancelled`.
   [[nodiscard]] const R& value() const;
 
-  /// Moves the result out; what stays behind is a moved-from value. Throws as `value()`.
+  /// Moves the result out; what stays behind is a moved-from value. Throws as `value()`. A result that several initial tasks
+  /// of a tree have come to is copied instead; where it cannot be copied, this throws `UsageError`.
   [[nodiscard]] R take();
 
   /// Why the task failed. Throws `UsageError` if it did not.
@@ -174,15 +178,10 @@ class ErrorList {
  public:
   /// Keeps an error and returns its number; if there is no memory for it, the number of an error that says so.
   [[nodiscard]] std::uint32_t add(TaskError::Kind kind, const std::exception_ptr& exception, int attempts) noexcept {
-    try {
-      Owner<const TaskError> error{new TaskError(kind, exception, attempts)};
-      const std::scoped_lock lock(mutex_);
-      if (errors_.size() >= no_memory) return no_memory;
-      errors_.push_back(std::move(error));
-      return static_cast<std::uint32_t>(errors_.size() - 1);
-    } catch (...) {
-      return no_memory;
-    }
+    return add([&] { return new TaskError(kind, exception, attempts); });
+  }
+  [[nodiscard]] std::uint32_t add(const TaskError& error, const std::string& stage, std::size_t stage_index) noexcept {
+    return add([&] { return new TaskError(error.at_stage(stage, stage_index)); });
   }
 
   [[nodiscard]] const TaskError& operator[](std::uint32_t number) const {
@@ -193,6 +192,20 @@ class ErrorList {
 
  private:
   static constexpr std::uint32_t no_memory = std::numeric_limits<std::uint32_t>::max();
+
+  template <class Make>
+  [[nodiscard]] std::uint32_t add(const Make& make) noexcept {
+    try {
+      Owner<const TaskError> error{make()};
+      const std::scoped_lock lock(mutex_);
+      if (errors_.size() >= no_memory) return no_memory;
+      errors_.push_back(std::move(error));
+      return static_cast<std::uint32_t>(errors_.size() - 1);
+    } catch (...) {
+      return no_memory;
+    }
+  }
+
   mutable std::mutex mutex_;
   List<Owner<const TaskError>> errors_;
 };
@@ -220,6 +233,10 @@ template <class Task, class R>
 R Outcome<Task, R>::take() {
   static_assert(std::is_move_constructible_v<R>, "taskmgr: take() moves the result, which cannot be moved: look at value()");
   static_cast<void>(value());
+  if (slot_.shared()) {
+    if constexpr (std::is_copy_constructible_v<R>) return slot_.value();
+    else throw UsageError("taskmgr: take() of a result that several tasks of a tree share, and that cannot be copied: look at value()");
+  }
   return std::move(slot_.value());
 }
 

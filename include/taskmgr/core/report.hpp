@@ -304,9 +304,11 @@ class [[nodiscard]] Report {
   /// For the library: a report over a store whose slots are all settled.
   explicit Report(std::shared_ptr<detail::Store<Task, R>> store) noexcept : store_(std::move(store)) {}
 
+ protected:
+  Report(const Report&) = default;
+
  private:
   friend struct detail::ReportAccess;
-  Report(const Report&) = default;
   [[nodiscard]] std::size_t slot_of(std::size_t i) const;
   std::shared_ptr<detail::Store<Task, R>> store_;
 };
@@ -317,8 +319,8 @@ namespace detail {
 
 struct ReportAccess {
   /// A second report over the same store: for a run that has handed one out and still shows it.
-  template <class Task, class R>
-  static Report<Task, R> share(const Report<Task, R>& report) {
+  template <class Gives>
+  static Gives share(const Gives& report) {
     return report;
   }
   template <class Task, class R>
@@ -347,9 +349,9 @@ Container TaskMap<Task, R, Value, state>::to() const {
                 "taskmgr: to() copies these results, which cannot be copied: std::move(report).success_map().to<Map>() moves them");
   Container all;
   if constexpr (requires { all.reserve(size()); }) all.reserve(size());
-  for (auto [task, value] : *this) {
-    if constexpr (std::is_const_v<Value>) all.emplace(task, value);
-    else all.emplace(task, std::move(value));
+  for (std::size_t slot = show().next(0); slot < this->store_->size(); slot = show().next(slot + 1)) {
+    if constexpr (std::is_const_v<Value>) all.emplace(std::as_const(*this->store_).task(slot), show().value(slot));
+    else all.emplace(std::as_const(*this->store_).task(slot), this->store_->outcome(slot).take());
   }
   return all;
 }

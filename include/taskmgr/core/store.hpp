@@ -70,7 +70,7 @@ class Store {
 
   [[nodiscard]] const Task& task(std::size_t slot) const noexcept { return tasks_[slot]; }
   [[nodiscard]] Task& task(std::size_t slot) noexcept { return tasks_[slot]; }
-  [[nodiscard]] Slot<R> slot(std::size_t slot) const noexcept { return slots_[slot]; }
+  [[nodiscard]] Slot<R> slot(std::size_t slot) const noexcept { return slots_[shares_ ? shares_[slot] : slot]; }
   [[nodiscard]] ErrorList& errors() noexcept { return errors_; }
   [[nodiscard]] const ErrorList& errors() const noexcept { return errors_; }
 
@@ -85,11 +85,28 @@ class Store {
   /// The slot of the task at an index of the source. O(log duplicates).
   [[nodiscard]] std::size_t slot_of(std::uint64_t number) const noexcept;
 
+  // --- Different tasks may have come to one outcome, in a tree: then their slots are one.
+
+  /// Before the first `share`.
+  void make_shares() {
+    shares_ = Array<std::size_t>(new (large) std::size_t[size()]);
+    for (std::size_t k = 0; k < size(); ++k) shares_[k] = k;
+  }
+  /// From now on the slot of one task is that of another, which may itself turn out to be a third's: see `find_shares`.
+  void share(std::size_t slot, std::size_t with) noexcept { shares_[slot] = with; }
+  /// Whose slot it is in the end.
+  [[nodiscard]] std::size_t shared_with(std::size_t slot) const noexcept {
+    while (shares_ && shares_[slot] != slot) slot = shares_[slot];
+    return slot;
+  }
+  /// No more tasks share from now on: has each know its slot, and marks those that several have. O(size).
+  void find_shares() noexcept;
+
   /// The index in the source of the k-th duplicate.
   [[nodiscard]] std::uint64_t duplicate(std::size_t k) const noexcept { return duplicates_[k].number; }
 
   [[nodiscard]] Outcome<Task, R> outcome(std::size_t slot, std::shared_ptr<const void> owner = nullptr) {
-    const Slot<R> place = slots_[slot];
+    const Slot<R> place = this->slot(slot);
     const TaskError* error = place.state() == State::failed ? &errors_[place.error()] : nullptr;
     return {tasks_[slot], place, error, duration(slot), std::move(owner)};
   }
@@ -99,7 +116,7 @@ class Store {
 
   /// Is this slot in the map of `state`? It is in it in any case if its state agrees and nothing hides it.
   [[nodiscard]] bool shown(std::size_t slot, State state) const {
-    if (slots_[slot].state() != state) return false;
+    if (this->slot(slot).state() != state) return false;
     if constexpr (Keyed<Task>) {
       if (!shared_) {
         const KeyIndex& keys = index_of(state);
@@ -180,6 +197,7 @@ class Store {
   List<Duplicate> duplicates_;  // in source order
   std::size_t kept_ = 0;               // distinct tasks so far
   std::uint64_t seen_ = 0;             // tasks of the source so far
+  Array<std::size_t> shares_;  // whose slot each task has; null: its own
   bool shared_ = false;
   mutable KeyIndex keys_[2];           // of the succeeded and of the failed, if duplicates were run
 };
@@ -301,6 +319,18 @@ void Store<Task, R>::make_slots(bool measured) {
   if (measured) durations_ = Array<std::chrono::nanoseconds>(new (large) std::chrono::nanoseconds[size()]());
 }
 
+template <class Task, class R>
+void Store<Task, R>::find_shares() noexcept {
+  if (!shares_) return;
+  for (std::size_t slot = 0; slot < size(); ++slot) slots_[slot].mark_shared(false);
+  for (std::size_t slot = 0; slot < size(); ++slot) {
+    const std::size_t with = shared_with(slot);
+    for (std::size_t on_the_way = slot; on_the_way != with; on_the_way = std::exchange(shares_[on_the_way], with)) {
+    }
+    if (with != slot) slots_[with].mark_shared(true);
+  }
+}
+
 // Duplicate k stands at source index number_k; before it, number_k - k tasks were distinct. So the slot s has as many
 // duplicates before it as there are k with number_k - k <= s, and both searches below are binary.
 
@@ -336,10 +366,10 @@ auto Store<Task, R>::index_of(State state) const -> const KeyIndex& {
   Array<bool> hidden;
   const HashAt hash_of{tasks_};
   std::size_t counted = 0;
-  for (std::size_t slot = 0; slot < size(); ++slot) counted += slots_[slot].state() == state ? 1U : 0U;
+  for (std::size_t slot = 0; slot < size(); ++slot) counted += this->slot(slot).state() == state ? 1U : 0U;
   index.make_room(counted, size(), hash_of);
   for (std::size_t slot = size(); slot-- > 0;) {  // backwards: the last occurrence is the one that stays
-    if (slots_[slot].state() != state) continue;
+    if (this->slot(slot).state() != state) continue;
     if (index.find_or_insert(hash_of(slot), slot, IsAt{tasks_, tasks_[slot]}) == npos) continue;
     if (!hidden) hidden = Array<bool>(new bool[size()]());
     hidden[slot] = true;
@@ -354,11 +384,11 @@ template <class Task, class R>
 std::size_t Store<Task, R>::find(const Task& key, State state) const {
   if constexpr (Keyed<Task>) {
     const std::size_t slot = shared_ ? find(key) : index_of(state).index.find(KeyHash<Task>{}(key), IsAt{tasks_, key});
-    return slot != npos && slots_[slot].state() == state ? slot : npos;
+    return slot != npos && this->slot(slot).state() == state ? slot : npos;
   } else {
     static_assert(Comparable<Task>, "taskmgr: the maps of a report find a task by ==, which this task type does not have");
     for (std::size_t slot = size(); slot-- > 0;) {
-      if (slots_[slot].state() == state && IsAt{tasks_, key}(slot)) return slot;
+      if (this->slot(slot).state() == state && IsAt{tasks_, key}(slot)) return slot;
     }
     return npos;
   }

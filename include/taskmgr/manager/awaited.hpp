@@ -8,6 +8,7 @@
 #include <exception>
 #include <memory>
 #include <stop_token>
+#include <type_traits>
 #include <utility>
 
 #include "../core/error.hpp"
@@ -21,10 +22,10 @@
 namespace taskmgr::detail {
 
 /// Waits for a run in the background. If the coroutine is asked to stop, the run is cancelled.
-template <class Task, class R>
+template <class Gives>
 class Ending final : public Chain::Inner, private Entry {
  public:
-  Ending(Background<Task, R>& run, EventLoop& loop) noexcept : run_(run), ended_(loop, *this) {}
+  Ending(Background<Gives>& run, EventLoop& loop) noexcept : run_(run), ended_(loop, *this) {}
   ~Ending() { run_.tell_no_more(); }
 
   [[nodiscard]] bool await_ready() const noexcept { return run_.done(); }
@@ -43,21 +44,21 @@ class Ending final : public Chain::Inner, private Entry {
  private:
   void fire() noexcept override { waiting_->wake(); }
 
-  Background<Task, R>& run_;
+  Background<Gives>& run_;
   Chain* waiting_ = nullptr;
   EventLoop::Signal ended_;
 };
 
-/// On the workers of the manager.
-template <class F, class Task, class R, class Sink>
-Async<Report<Task, R>> run_elsewhere(ManagerState<F>& manager, std::shared_ptr<Store<Task, R>> store, std::exception_ptr source,
-                                     Sink sink, std::stop_token stop) {
-  using Elsewhere = Launched<F, Task, R, Sink>;
-  auto launched = std::make_unique<Elsewhere>(manager, std::move(store), std::move(source), std::move(sink), std::move(stop), Clock::now());
-  Elsewhere& elsewhere = *launched;
-  Run<Task, R> run{std::move(launched)};
-  if (!manager.workshop().pool.post(job_of<&Elsewhere::drive>(elsewhere))) elsewhere.drive();
-  Ending<Task, R> ending{elsewhere, *EventLoop::current()};
+/// A run that others drive, one of `pool`'s threads among them; `make` makes it when it is awaited.
+template <class Task, class R, class Make>
+auto await_elsewhere(Pool& pool, Make make) -> Async<typename std::remove_reference_t<decltype(*make())>::report_type> {
+  auto launched = make();
+  auto& elsewhere = *launched;
+  using Elsewhere = std::remove_reference_t<decltype(elsewhere)>;
+  using Gives = typename Elsewhere::report_type;
+  Run<Task, R, Gives> run{std::move(launched)};
+  if (!pool.post(job_of<&Elsewhere::drive>(elsewhere))) elsewhere.drive();
+  Ending<Gives> ending{elsewhere, *EventLoop::current()};
   co_await ending;
   auto report = run.wait();
   if (ending.stopped()) throw Cancelled{};
@@ -94,7 +95,11 @@ Async<Report<Task, R>> awaited_run(ManagerState<F>& manager, std::shared_ptr<Sto
       return run_here(manager, std::move(store), std::move(source), std::move(sink), std::move(stop));
     }
   }
-  return run_elsewhere(manager, std::move(store), std::move(source), std::move(sink), std::move(stop));
+  return await_elsewhere<Task, R>(manager.workshop().pool, [&manager, store = std::move(store), source = std::move(source),
+                                                            sink = std::move(sink), stop = std::move(stop)]() mutable {
+    return std::make_unique<Launched<F, Task, R, Sink>>(manager, std::move(store), std::move(source), std::move(sink),
+                                                        std::move(stop), Clock::now());
+  });
 }
 
 }  // namespace taskmgr::detail

@@ -18,7 +18,7 @@ namespace taskmgr::detail {
 
 /// A launched run of a manager.
 template <class F, class Task, class R, class Sink>
-class Launched final : public Background<Task, R> {
+class Launched final : public Background<Report<Task, R>> {
  public:
   Launched(ManagerState<F>& manager, std::shared_ptr<Store<Task, R>> store, std::exception_ptr source, Sink sink,
            std::stop_token stop, Clock::time_point began)

@@ -21,7 +21,7 @@
 namespace taskmgr {
 
 namespace detail {
-template <class Task, class R>
+template <class Gives>
 class Background;
 }
 
@@ -32,10 +32,10 @@ class Background;
 ///     auto report = run.wait();
 ///
 /// Thread safety: `cancel`, `done` and `progress` from any thread; the rest from one at a time.
-template <class Task, class R>
+template <class Task, class R, class Gives = Report<Task, R>>
 class [[nodiscard]] Run {
  public:
-  explicit Run(std::unique_ptr<detail::Background<Task, R>> run) noexcept : run_(std::move(run)) {}
+  explicit Run(std::unique_ptr<detail::Background<Gives>> run) noexcept : run_(std::move(run)) {}
   Run(Run&&) noexcept = default;
   Run& operator=(Run&& other) noexcept {
     const Run old{std::exchange(run_, std::move(other.run_))};  // cancels it, and waits
@@ -49,29 +49,31 @@ class [[nodiscard]] Run {
   [[nodiscard]] Progress progress() const noexcept { return run_->progress(); }
 
   /// Helps, until every task has its outcome. What a source, a sink or an observer threw is thrown here, once.
-  Report<Task, R> wait();
+  Gives wait();
 
   /// Waits, at most for `duration`; says whether the run has ended.
   bool wait_for(std::chrono::nanoseconds duration) { return run_->wait_for(duration); }
 
   /// Waits, and shows the report, whatever has been thrown.
-  [[nodiscard]] const Report<Task, R>& report();
+  [[nodiscard]] const Gives& report();
 
  private:
-  std::unique_ptr<detail::Background<Task, R>> run_;
+  std::unique_ptr<detail::Background<Gives>> run_;
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
 
 namespace detail {
 
-/// A launched run, whatever its function and its sink are.
+/// A launched run, whatever its function and its sink are, and the report that it gives.
 ///
 /// The driver's last touch of it is `finish`, with the lock held: who sees it done may destroy it. A run is not done before
 /// its helpers are out, so that the manager, which ends no sooner than its drivers do, is there for them.
-template <class Task, class R>
+template <class Gives>
 class Background {
  public:
+  using report_type = Gives;
+
   Background() = default;
   Background(const Background&) = delete;
   Background& operator=(const Background&) = delete;
@@ -116,14 +118,14 @@ class Background {
     ended_ = {nullptr, nullptr};
   }
   [[nodiscard]] std::exception_ptr take_exception() noexcept { return std::exchange(exception_, nullptr); }
-  [[nodiscard]] const Report<Task, R>& report() const noexcept { return report_; }
+  [[nodiscard]] const Gives& report() const noexcept { return report_; }
 
   [[nodiscard]] virtual Progress progress() const noexcept = 0;
 
  protected:
   virtual void help() noexcept = 0;
 
-  void finish(Report<Task, R> report, std::exception_ptr exception) noexcept {
+  void finish(Gives report, std::exception_ptr exception) noexcept {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return helping_ == 0; });
     report_ = std::move(report);
@@ -141,28 +143,28 @@ class Background {
   std::size_t helping_ = 0;  // threads in `help`
   bool done_ = false;
   Job ended_{nullptr, nullptr};
-  Report<Task, R> report_;
+  Gives report_;
   std::exception_ptr exception_;
 };
 
 }  // namespace detail
 
-template <class Task, class R>
-Run<Task, R>::~Run() {
+template <class Task, class R, class Gives>
+Run<Task, R, Gives>::~Run() {
   if (run_ == nullptr) return;
   run_->cancel();
   run_->wait();
 }
 
-template <class Task, class R>
-Report<Task, R> Run<Task, R>::wait() {
+template <class Task, class R, class Gives>
+Gives Run<Task, R, Gives>::wait() {
   run_->wait();
   if (const std::exception_ptr exception = run_->take_exception()) std::rethrow_exception(exception);
   return detail::ReportAccess::share(run_->report());
 }
 
-template <class Task, class R>
-const Report<Task, R>& Run<Task, R>::report() {
+template <class Task, class R, class Gives>
+const Gives& Run<Task, R, Gives>::report() {
   run_->wait();
   return run_->report();
 }

@@ -40,6 +40,14 @@ class Running {
   std::atomic<std::size_t>* runs_;
 };
 
+/// How many seats a run of at most so many workers has.
+template <class F, class Task>
+[[nodiscard]] std::size_t seat_count(const Options& options, const Hub::Observers& observers, std::size_t workers) {
+  // a million coroutines in flight need no seats of their own if nobody asks which is which
+  const bool alike = !wants_context<F, Task> && observers.empty() && !options.on_worker_start;
+  return options.mode == Mode::coroutine && alike ? 1 : std::max<std::size_t>(1, workers);
+}
+
 /// The inside of a manager, which stays where it is when the manager is moved.
 template <class F>
 struct ManagerState {
@@ -62,10 +70,7 @@ struct ManagerState {
   template <class Task>
   [[nodiscard]] Crew::Terms terms(std::size_t tasks, std::size_t total, std::size_t duplicates, std::stop_token stop,
                                   Clock::time_point began) {
-    std::size_t seats = std::max<std::size_t>(1, std::min(workers, tasks));
-    // a million coroutines in flight need no seats of their own if nobody asks which is which
-    const bool alike = !wants_context<F, Task> && observers.empty() && !options.on_worker_start;
-    if (options.mode == Mode::coroutine && alike) seats = 1;
+    const std::size_t seats = seat_count<F, Task>(options, observers, std::min(workers, tasks));
     return {options, observers, ticker, workshop().watchdog, std::move(stop), seats, began, total, duplicates};
   }
   template <class Task, class R>

@@ -38,6 +38,8 @@ constexpr auto require_tasks();  // deduced, hence instantiated on the spot: g++
 template <class Sink, class Task, class R>
 constexpr void require_sink();
 
+struct ManagerAccess;
+
 }  // namespace detail
 
 /// Runs `F` for each task of a list: in series, on threads, in processes or as coroutines. What a task throws becomes its
@@ -151,6 +153,7 @@ class TaskManager {
   [[nodiscard]] const Options& options() const noexcept { return state_->options; }
 
  private:
+  friend struct detail::ManagerAccess;
   template <class Tasks>
   auto check() const;
 
@@ -196,6 +199,25 @@ void require_coroutine() {
                      (std::is_void_v<CallResult<F, Task>> ? "void" : type_name(typeid(ResultOf<F, Task>))) + ": make it a coroutine, or use Mode::thread");
   }
 }
+
+/// Throws `UsageError` where tasks of this type cannot be run in that mode.
+template <class F, class Task>
+void require_mode(Mode mode) {
+  switch (mode) {
+    case Mode::serial:
+    case Mode::thread: return;
+    case Mode::process: return require_codec<ResultOf<F, Task>>("results", "from");
+    case Mode::coroutine: return require_coroutine<F, Task>();
+  }
+}
+
+/// The inside of a manager, for a tree of which it is a stage.
+struct ManagerAccess {
+  template <class F>
+  [[nodiscard]] static ManagerState<F>& state(const TaskManager<F>& manager) noexcept {
+    return *manager.state_;
+  }
+};
 
 template <class Sink, class Task, class R>
 constexpr void require_sink() {
@@ -255,14 +277,10 @@ TaskManager<F>& TaskManager<F>::observe(std::shared_ptr<Observer> observer) {
 template <class F>
 template <class Tasks>
 auto TaskManager<F>::check() const {
+  using Task = std::ranges::range_value_t<Tasks>;
   detail::require_tasks<Tasks>();
-  detail::require_callable<F, std::ranges::range_value_t<Tasks>>();
-  switch (state_->options.mode) {
-    case Mode::serial:
-    case Mode::thread: return;
-    case Mode::process: return detail::require_codec<detail::ResultOf<F, std::ranges::range_value_t<Tasks>>>("results", "from");
-    case Mode::coroutine: return detail::require_coroutine<F, std::ranges::range_value_t<Tasks>>();
-  }
+  detail::require_callable<F, Task>();
+  detail::require_mode<F, Task>(state_->options.mode);
 }
 
 template <class F>

@@ -101,6 +101,7 @@ class Crew : public Ear {
     Clock::time_point began;
     std::size_t total;       // of the source; 0: unknown
     std::size_t duplicates;  // that are known from the start
+    std::string_view stage{};  // of a tree
   };
 
   explicit Crew(Terms terms);
@@ -204,6 +205,9 @@ class Crew : public Ear {
   void rest_until(RetryQueue::TimePoint due) noexcept {
     rest_until(due, [] { return false; });
   }
+  /// The same where nothing may be left to settle at the moment.
+  template <class News>
+  void rest_for(RetryQueue::TimePoint due, const News& news) noexcept;
   void wake_resting_driver() noexcept {
     if (resting_.load()) wake_driver();  // in one order with the news: see `rest_until`
   }
@@ -239,6 +243,9 @@ class Crew : public Ear {
     tell(EventKind::task_duplicate, {.number = number, .task = task});
   }
 
+  /// The driver: so many more tasks are known of.
+  void note_tasks(std::size_t tasks) noexcept { total_.add(tasks); }
+
   [[nodiscard]] bool tells_tasks() const noexcept { return hub_.wants_tasks(); }
   [[nodiscard]] RetryQueue& retries() noexcept { return retries_; }
   /// A task whose next attempt is due, or, of a run that was stopped, any that waits for one.
@@ -271,7 +278,8 @@ class Crew : public Ear {
   RetryQueue retries_;
   const std::uint64_t batch_;
   const Clock::time_point began_;
-  const std::size_t total_;
+  Count total_;
+  const std::string_view stage_;
   Count duplicates_;
   bool measures_;
   std::atomic<std::uint64_t> random_;
@@ -315,10 +323,11 @@ inline Crew::Crew(Terms terms)
       seats_(more_seats_ ? more_seats_.get() : few_seats_, terms.seats),
       batch_(hub_.empty() ? 0 : next_batch()),
       began_(terms.began),
-      total_(terms.total),
+      stage_(terms.stage),
       measures_(terms.options.timings || hub_.wants_tasks()),
       random_(static_cast<std::uint64_t>(began_.time_since_epoch().count()) + batch_),
       token_(std::move(terms.stop)) {
+  total_.add(terms.total);
   duplicates_.add(terms.duplicates);
   for (std::size_t k = 0; k < seats_.size(); ++k) {
     seats_[k].number = k;
@@ -331,7 +340,7 @@ inline void Crew::open() noexcept {
   if (hub_.empty()) return;
   if (hub_.wants(EventKind::batch_started)) {
     Event started = event(EventKind::batch_started);
-    started.progress.total = total_;
+    started.progress.total = total_.get();
     hub_.tell(started, thrown_);
   }
   if (!ticker_) return;
@@ -361,7 +370,7 @@ inline void Crew::stop(Stop how) noexcept {
 
 inline Progress Crew::progress() const noexcept {
   Progress sum;
-  sum.total = total_;
+  sum.total = total_.get();
   sum.duplicates = duplicates_.get();
   for (const Seat& seat : seats()) {
     sum.started += seat.started.get();
@@ -436,17 +445,22 @@ inline void Crew::listen(Job bell) noexcept {
 
 template <class News>
 void Crew::rest_until(RetryQueue::TimePoint due, const News& news) noexcept {
+  rest_for(due, [&] { return settled() || news(); });
+}
+
+template <class News>
+void Crew::rest_for(RetryQueue::TimePoint due, const News& news) noexcept {
   // The others are often just about to finish, and to be put to sleep and woken takes longer than that: look a few times,
   // for one or two microseconds in all.
   for (int look = 0; look < 40; ++look) {
-    if (settled() || news()) return;
+    if (news()) return;
     relax();
   }
   std::unique_lock lock(mutex_);
   // Who has news stores them, then looks whether the driver rests; the driver says so, then looks for news. Both in the
   // one order of sequentially consistent operations, so one of the two sees the other.
   resting_.store(true);
-  const auto awake = [&] { return woken_ || settled() || news(); };
+  const auto awake = [&] { return woken_ || news(); };
   if (due == RetryQueue::never) changed_.wait(lock, awake);
   else changed_.wait_until(lock, due, awake);
   resting_.store(false, std::memory_order_relaxed);
@@ -512,6 +526,7 @@ inline Event Crew::event(EventKind kind) const noexcept {
   event.kind = kind;
   event.manager = options_.name;
   event.batch = batch_;
+  event.stage = stage_;
   event.time = Clock::now();
   return event;
 }

@@ -31,6 +31,7 @@
 #include "batch.hpp"
 #include "pace.hpp"
 #include "remote_attempt.hpp"
+#include "source.hpp"
 
 namespace taskmgr::detail {
 
@@ -51,7 +52,8 @@ class AnyFlow {
 /// A task on its way through a stream, with its outcome; used again for another task once nobody looks at it.
 template <class Task, class R>
 struct Passage {
-  std::optional<Task> task;
+  std::optional<Task> room;  // for the task, unless its source keeps it
+  const Task* task = nullptr;
   std::optional<Slots<R, 1>> slot;
   std::shared_ptr<const TaskError> error;
   std::chrono::nanoseconds duration{0};
@@ -103,14 +105,14 @@ class Flow final : public AnyFlow<Task, R>, public RemoteAttempts<Flow<F, Task, 
   Flow(Crew::Terms terms, const F& function, Workshop& workshop, Tasks&& tasks, StreamOptions how)
       : Base(std::move(terms), function),
         workshop_(workshop),
-        tasks_(std::forward<Tasks>(tasks)),
+        source_(std::forward<Tasks>(tasks)),
         ordered_(how.ordered),
         alone_(this->options().mode == Mode::serial),
         in_processes_(this->options().mode == Mode::process),
         in_coroutines_(this->options().mode == Mode::coroutine),
         places_(at_a_time(this->progress().total)),
         window_(how.window != 0 ? how.window : first_window()),
-        widest_(how.window != 0 || alone_ || in_coroutines_ ? window_ : std::max<std::size_t>(1024, 8 * places_)),
+        widest_(how.window != 0 || (alone_ && !is_fed) || in_coroutines_ ? window_ : std::max<std::size_t>(1024, 8 * places_)),
         shares_duplicates_(Keyed<Task> && this->options().duplicates == Duplicates::share),
         waiting_(widest_) {
     passages_.resize(widest_);
@@ -125,10 +127,33 @@ class Flow final : public AnyFlow<Task, R>, public RemoteAttempts<Flow<F, Task, 
   ~Flow() override;
 
   [[nodiscard]] Outcome<Task, R>* next() override;
+
+  // --- in steps, for one who has others to wait for as well
+
+  /// The next outcome if there is one now. The one before is given up. Throws as `next`, at the end.
+  [[nodiscard]] Outcome<Task, R>* next_now();
+  /// Nothing comes any more.
+  [[nodiscard]] bool ended() const noexcept { return ended_; }
+  /// The number of the task of the current outcome.
+  [[nodiscard]] std::uint64_t current() const noexcept { return at(current_id_).number; }
+  /// There is none now: works, or waits until there may be one.
+  void get_on() noexcept {
+    get_on([this] { return done_count_.load() != 0 || (runs_low() && source_.has_news()); });
+  }
+  /// Works, or waits, and may return before there are `news`.
+  template <class News>
+  void get_on(const News& news) noexcept;
+  /// Has whoever walks the flow look for news: from any thread, after they came.
+  void nudge() noexcept {
+    this->wake_resting_driver();
+    if (in_coroutines_) this->ring();
+  }
+
   [[nodiscard]] bool has_work() const noexcept override;
 
  private:
-  using Tasks_ = std::remove_reference_t<Tasks>;
+  using Source = typename SourceOf<Tasks>::type;
+  static constexpr bool is_fed = Fed<Tasks>;
   static constexpr std::size_t npos = HashIndex::npos;
 
   // --- Home
@@ -149,7 +174,7 @@ class Flow final : public AnyFlow<Task, R>, public RemoteAttempts<Flow<F, Task, 
     return total != 0 ? std::min(most, total) : most;
   }
   [[nodiscard]] std::size_t first_window() const noexcept {
-    if (alone_) return 1;
+    if (alone_ && !is_fed) return 1;
     return in_coroutines_ ? places_ + std::clamp<std::size_t>(places_, 16, 1024) : std::max<std::size_t>(16, 2 * places_);
   }
   /// So few are pulled and not handed out that others are.
@@ -164,7 +189,6 @@ class Flow final : public AnyFlow<Task, R>, public RemoteAttempts<Flow<F, Task, 
   void pass_to_workers() noexcept;
   void end();
   [[nodiscard]] std::size_t next_done();
-  void get_on() noexcept;
 
   // --- Remote: on the thread that drives the worker processes
   void next_errands(List<Errand>& errands, std::size_t most) override;
@@ -185,8 +209,7 @@ class Flow final : public AnyFlow<Task, R>, public RemoteAttempts<Flow<F, Task, 
   void pass_on(std::span<const std::size_t> ids) noexcept;
 
   Workshop& workshop_;
-  Tasks tasks_;
-  std::optional<std::ranges::iterator_t<Tasks_>> at_;
+  Source source_;
   const bool ordered_;
   const bool alone_;
   const bool in_processes_;
@@ -196,7 +219,6 @@ class Flow final : public AnyFlow<Task, R>, public RemoteAttempts<Flow<F, Task, 
   const std::size_t widest_;
   bool offered_ = false;
   bool over_ = false;  // nothing more is pulled
-  std::uint64_t numbered_ = 0;
   std::uint64_t pulled_ = 0;
   std::uint64_t handed_out_ = 0;
   HashIndex index_;  // of what was pulled and not handed out
@@ -208,7 +230,6 @@ class Flow final : public AnyFlow<Task, R>, public RemoteAttempts<Flow<F, Task, 
   std::size_t current_id_ = npos;
   std::optional<Outcome<Task, R>> current_;
   bool ended_ = false;
-  bool taken_ = false;  // what the source shows was taken
   const bool shares_duplicates_;
   std::atomic<std::thread::id> driver_{};  // while it works
 
@@ -246,22 +267,25 @@ Flow<F, Task, R, Tasks>::~Flow() {
 
 template <class F, class Task, class R, class Tasks>
 Outcome<Task, R>* Flow<F, Task, R, Tasks>::next() {
-  give_up_current();
   for (;;) {
-    if (runs_low()) pull();
-    if (const std::size_t id = next_done(); id != npos) {
-      Passage<Task, R>& done = at(id);
-      current_id_ = id;
-      current_.emplace(*done.task, (*done.slot)[0], done.error.get(), done.duration, passages_[id]);
-      return &*current_;
-    }
-    if (pulled_ == handed_out_) {
-      if (!over_) continue;
-      end();
-      return nullptr;
-    }
+    Outcome<Task, R>* const outcome = next_now();
+    if (outcome != nullptr || ended_) return outcome;
     get_on();
   }
+}
+
+template <class F, class Task, class R, class Tasks>
+Outcome<Task, R>* Flow<F, Task, R, Tasks>::next_now() {
+  give_up_current();
+  if (runs_low()) pull();
+  if (const std::size_t id = next_done(); id != npos) {
+    Passage<Task, R>& done = at(id);
+    current_id_ = id;
+    current_.emplace(*done.task, (*done.slot)[0], done.error.get(), done.duration, passages_[id]);
+    return &*current_;
+  }
+  if (pulled_ == handed_out_ && over_) end();
+  return nullptr;
 }
 
 template <class F, class Task, class R, class Tasks>
@@ -292,7 +316,7 @@ void Flow<F, Task, R, Tasks>::give_up_current() noexcept {
   } else {  // what it holds may be large, and it may be long until it is used again
     passage->slot.reset();
     passage->error.reset();
-    passage->task.reset();
+    passage->room.reset();
   }
   free_.push_back(id);  // there is room: it held all ids before
 }
@@ -304,9 +328,9 @@ void Flow<F, Task, R, Tasks>::pull() {
   if (over_) return;
   try {
     while (!over_ && !this->stopping() && pulled_ - handed_out_ < window_) {
-      if (!at_) at_.emplace(std::ranges::begin(tasks_));
-      else if (std::exchange(taken_, false)) ++*at_;  // not sooner: it may have to wait for its source
-      over_ = *at_ == std::ranges::end(tasks_);
+      const Next next = source_.advance();
+      if (next == Next::nothing) break;
+      over_ = next == Next::end;
       if (!over_) pull_one();
       const std::size_t waiting = waiting_count_.load(std::memory_order_relaxed);
       if (waiting == 0 || pulled_now_.size() >= together) pass_to_workers();
@@ -349,10 +373,8 @@ void Flow<F, Task, R, Tasks>::pull_one() {
   const std::size_t id = free_.back();
   if (passages_[id] == nullptr) passages_[id] = std::make_shared<Passage<Task, R>>();
   Passage<Task, R>& passage = *passages_[id];
-  if constexpr (gives_away<Tasks>) passage.task.emplace(std::ranges::iter_move(*at_));
-  else passage.task.emplace(**at_);
-  const std::uint64_t number = numbered_;
-  taken_ = true;
+  passage.task = &source_.take(passage.room);
+  const std::uint64_t number = source_.number();
   if constexpr (Keyed<Task>) {
     if (shares_duplicates_) {
       const KeyHash<Task> hash_of{};
@@ -360,8 +382,7 @@ void Flow<F, Task, R, Tasks>::pull_one() {
       index_.make_room(widest_, widest_, [this](std::size_t other) { return at(other).hash; });
       const auto same = [&](std::size_t other) { return detail::equal(*at(other).task, *passage.task); };
       if (const std::size_t first = index_.find_or_insert(passage.hash, id, same); first != npos) {
-        ++numbered_;
-        this->note_duplicate(number, &*at(first).task);
+        this->note_duplicate(number, at(first).task);
         return;
       }
     }
@@ -372,10 +393,10 @@ void Flow<F, Task, R, Tasks>::pull_one() {
   passage.duration = std::chrono::nanoseconds{0};
   passage.number = number;
   passage.sequence = pulled_;
+  if constexpr (is_fed) this->note_tasks(1);
   free_.pop_back();
   pulled_now_.push_back(id);
   ++pulled_;
-  ++numbered_;
 }
 
 /// A task that is done and whose turn it is; `npos` if there is none at the moment.
@@ -398,19 +419,21 @@ std::size_t Flow<F, Task, R, Tasks>::next_done() {
   return id;
 }
 
-/// Nothing is done: the driver works, or waits.
 template <class F, class Task, class R, class Tasks>
-void Flow<F, Task, R, Tasks>::get_on() noexcept {
+template <class News>
+void Flow<F, Task, R, Tasks>::get_on(const News& news) noexcept {
+  if constexpr (is_fed) {
+    if (this->settled()) return this->rest_for(RetryQueue::never, news);  // all that was pulled is done
+  }
   const std::int64_t per_task = per_task_.load(std::memory_order_relaxed);
   if (window_ < widest_ && per_task >= 0 && per_task < Pace::goal.count()) window_ = std::min(2 * window_, widest_);
-  const auto is_done = [this] { return done_count_.load() != 0; };
   if (in_coroutines_) {
     flight_.begin(*this, places_);
-    return turn_loop(is_done);
+    return turn_loop(news);
   }
   if (in_processes_) {
     man();
-    return this->rest_until(RetryQueue::never, is_done);
+    return this->rest_until(RetryQueue::never, news);
   }
   driver_.store(std::this_thread::get_id(), std::memory_order_relaxed);
   bool worked = false;
@@ -421,8 +444,10 @@ void Flow<F, Task, R, Tasks>::get_on() noexcept {
     work(seat);
     worked = true;
   } else {
-    // While it is inside of a long task, nobody would pull or hand out: such it leaves to others, if there are any.
-    leaves_it = per_task > long_task && !workshop_.pool.unhelped(*this) && workshop_.pool.call_for(*this, true);
+    // While it is inside of a long task, nobody would pull or hand out: such it leaves to others, if there are any. One who
+    // is fed has others wait for him on both sides, and has somebody come.
+    const bool long_ones = per_task > long_task || (is_fed && per_task < 0);
+    leaves_it = long_ones && (is_fed || !workshop_.pool.unhelped(*this)) && workshop_.pool.call_for(*this, true);
     if (!leaves_it) worked = workshop_.pool.join_in(*this);
     if (workshop_.pool.abandoned(*this)) {  // no worker could be made ready: nothing is run
       this->halt();
@@ -435,7 +460,7 @@ void Flow<F, Task, R, Tasks>::get_on() noexcept {
   // without a seat it is for the workers to see to a retry that falls due; the one that leaves wakes the driver
   const bool sees_to_it = !leaves_it && workshop_.pool.has_seat(*this);
   const RetryQueue::TimePoint due = sees_to_it ? this->next_due() : RetryQueue::never;
-  this->rest_until(due, is_done);
+  this->rest_until(due, news);
 }
 
 /// Drives coroutines, as far as there are any in flight. If that cannot be, no task is begun any more.

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// What a stage of a tree takes: the initial tasks, or what the stage before it makes.
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <utility>
+
+#include "../core/hash_index.hpp"
+#include "../core/store.hpp"
+#include "../run/source.hpp"
+#include "channel.hpp"
+#include "ledger.hpp"
+
+namespace taskmgr::detail {
+
+/// The source of a stage's flow. Of equal values that reach a stage which shares duplicates it gives the first alone.
+///
+/// Thread safety: all but the channel's other side is for the thread that drives the stage.
+template <class T>
+class Feed {
+ public:
+  using Task = T;
+
+  /// `shares`: equal values are one from here on, and the first of each is kept.
+  Feed(std::size_t capacity, bool shares, AnyLedger& ledger)
+      : channel_(capacity), release_(std::max<std::size_t>(1, capacity / 4)), shares_(shares), ledger_(ledger) {}
+
+  /// It is the first stage's: what the initial tasks share has been found already.
+  void begin_with(const Initial<T>& initial) noexcept { initial_ = &initial; }
+  [[nodiscard]] Channel<T>& channel() noexcept { return channel_; }
+
+  // --- Fed
+  [[nodiscard]] Next advance();
+  [[nodiscard]] const T& take(std::optional<T>& room);
+  [[nodiscard]] std::uint64_t number() const noexcept { return ledger_.number(origin_); }
+  [[nodiscard]] bool has_news() const noexcept { return initial_ != nullptr || at_ != items_.size() || channel_.has_news(); }
+
+  /// All has been taken, and nothing comes.
+  [[nodiscard]] bool ended() const noexcept {
+    return initial_ != nullptr ? at_ == initial_->size() : at_ == items_.size() && channel_.ended();
+  }
+
+ private:
+  struct Kept {
+    std::size_t origin;
+    std::size_t hash;
+    T value;
+  };
+
+  void next_item() noexcept {
+    ++at_;
+    if (++taken_ < release_ && at_ != items_.size()) return;
+    channel_.done_with(std::exchange(taken_, 0));
+  }
+  [[nodiscard]] bool joins(Item<T>& item);
+
+  Channel<T> channel_;
+  const std::size_t release_;  // items that are taken until the other side is told
+  const bool shares_;
+  AnyLedger& ledger_;
+  const Initial<T>* initial_ = nullptr;
+  List<Item<T>> items_;
+  std::size_t at_ = 0;
+  std::size_t taken_ = 0;
+  std::size_t origin_ = 0;  // of what was taken last
+  bool is_kept_ = false;    // the item that it is at is the last one that was kept
+  std::deque<Kept> kept_;
+  HashIndex index_;
+};
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+template <class T>
+Next Feed<T>::advance() {
+  if (initial_ != nullptr) return at_ != initial_->size() ? Next::task : Next::end;
+  for (;;) {
+    if (at_ == items_.size()) {
+      at_ = 0;
+      items_.clear();
+      if (!channel_.take(items_)) return channel_.ended() ? Next::end : Next::nothing;
+    }
+    if (is_kept_ || !shares_ || !joins(items_[at_])) return Next::task;
+    next_item();
+  }
+}
+
+template <class T>
+const T& Feed<T>::take(std::optional<T>& room) {
+  if (initial_ != nullptr) return initial_->task(origin_ = at_++);
+  Item<T>& item = items_[at_];
+  origin_ = item.origin;
+  const T* task = nullptr;
+  if (std::exchange(is_kept_, false)) task = &kept_.back().value;
+  else task = &room.emplace(std::move(*item.value));
+  next_item();
+  return *task;
+}
+
+/// An equal value was here before: then the item's origin joins that one's. Else it is kept.
+template <class T>
+bool Feed<T>::joins([[maybe_unused]] Item<T>& item) {
+  if constexpr (Keyed<T>) {
+    const std::size_t hash = KeyHash<T>{}(*item.value);
+    const auto hash_at = [this](std::size_t k) { return kept_[k].hash; };
+    const auto same = [&](std::size_t k) { return detail::equal(kept_[k].value, *item.value); };
+    index_.make_room(kept_.size() + 1, kept_.size() + 1, hash_at);
+    if (const std::size_t first = index_.find(hash, same); first != HashIndex::npos) {
+      ledger_.join(item.origin, kept_[first].origin);
+      return true;
+    }
+    kept_.push_back({item.origin, hash, std::move(*item.value)});
+    index_.find_or_insert(hash, kept_.size() - 1, [](std::size_t) { return false; });
+    is_kept_ = true;
+  }
+  return false;
+}
+
+}  // namespace taskmgr::detail

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// Where the outcomes of a tree's initial tasks come together, whichever stage settles them.
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <mutex>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include "../core/error.hpp"
+#include "../core/list.hpp"
+#include "../core/options.hpp"
+#include "../core/report.hpp"
+#include "../run/batch.hpp"
+#include "../run/hub.hpp"
+#include "../run/job.hpp"
+
+namespace taskmgr::detail {
+
+/// What a stage says of initial tasks that go no further, whatever their type is. An initial task is known by its *origin*,
+/// the number of its slot in the report.
+///
+/// Tasks that reach an equal value in a stage that shares duplicates are one from there on: all but the first have *joined* it,
+/// and it alone goes on, as the origin of all.
+class AnyLedger {
+ public:
+  AnyLedger() = default;
+  AnyLedger(const AnyLedger&) = delete;
+  AnyLedger& operator=(const AnyLedger&) = delete;
+  virtual ~AnyLedger() = default;
+
+  /// In the stage of this name and number.
+  virtual void fail(std::size_t origin, const TaskError& error, const std::string& stage, std::size_t index) noexcept = 0;
+  virtual void cancel(std::size_t origin, int attempts) noexcept = 0;
+  /// `origin` shares the outcome of `first` from now on, which went this way before it.
+  virtual void join(std::size_t origin, std::size_t first) noexcept = 0;
+  virtual void add_duration(std::size_t origin, std::chrono::nanoseconds duration) noexcept = 0;
+
+  /// The index in the source of an initial task, and back.
+  [[nodiscard]] virtual std::uint64_t number(std::size_t origin) const noexcept = 0;
+  [[nodiscard]] virtual std::size_t origin(std::uint64_t number) const noexcept = 0;
+};
+
+/// The end of a tree's last stage.
+template <class Out>
+class Results {
+ public:
+  Results() = default;
+  Results(const Results&) = delete;
+  Results& operator=(const Results&) = delete;
+  virtual ~Results() = default;
+  /// The initial task has this result. Throws what a move of it does; then it has none yet.
+  virtual void succeed(std::size_t origin, Out&& value, int attempts) = 0;
+};
+
+/// The initial tasks as the first stage takes them.
+template <class In>
+class Initial {
+ public:
+  Initial() = default;
+  Initial(const Initial&) = delete;
+  Initial& operator=(const Initial&) = delete;
+  virtual ~Initial() = default;
+  [[nodiscard]] virtual const In& task(std::size_t origin) const noexcept = 0;
+  [[nodiscard]] virtual std::size_t size() const noexcept = 0;
+};
+
+/// The ledger of a run, which becomes its report. `sink` as that of a manager.
+///
+/// Thread safety: the drivers of all stages may call; an origin is with one of them at a time.
+template <class In, class Out, class Sink>
+class Ledger final : public AnyLedger, public Results<Out>, public Initial<In> {
+ public:
+  /// `halt` is called when the run is to begin nothing more. Throws `std::bad_alloc`.
+  Ledger(Store<In, Out>& store, const Halt& halt_at, bool measured, bool may_join, Sink* sink, Job halt)
+      : store_(store),
+        sink_(sink),
+        halt_at_(halt_at),
+        halt_(halt),
+        tells_each_(!std::is_same_v<Sink, NoSink> || halt_at.failures != 0 || halt_at.failure_ratio > 0),
+        measured_(measured),
+        may_join_(may_join) {
+    store_.make_slots(measured);
+    for (std::size_t k = 0; k < store_.size(); ++k) store_.slot(k).mark(State::pending, 0);
+    if (may_join_) store_.make_shares();
+    if (tells_each_) followers_ = Array<Followers>(new Followers[store_.size()]());
+  }
+
+  void fail(std::size_t origin, const TaskError& error, const std::string& stage, std::size_t index) noexcept override {
+    store_.slot(origin).fail(error.attempts(), store_.errors().add(error, stage, index));
+    settled(origin);
+  }
+  void cancel(std::size_t origin, int attempts) noexcept override {
+    store_.slot(origin).mark(State::cancelled, attempts);
+    settled(origin);
+  }
+  void succeed(std::size_t origin, Out&& value, int attempts) override {
+    store_.slot(origin).succeed(attempts, [&]() -> Out { return std::move(value); });
+    settled(origin);
+  }
+  void join(std::size_t origin, std::size_t first) noexcept override;
+  void add_duration(std::size_t origin, std::chrono::nanoseconds duration) noexcept override {
+    if (measured_) store_.add_duration(origin, duration);
+  }
+
+  [[nodiscard]] std::uint64_t number(std::size_t origin) const noexcept override { return store_.number(origin); }
+  [[nodiscard]] std::size_t origin(std::uint64_t number) const noexcept override { return store_.slot_of(number); }
+  [[nodiscard]] const In& task(std::size_t origin) const noexcept override { return std::as_const(store_).task(origin); }
+  [[nodiscard]] std::size_t size() const noexcept override { return store_.size(); }
+
+  /// The run is over: what has no outcome was cancelled. Counts.
+  void close(Report<In, Out>& report) noexcept;
+
+  /// What the sink threw.
+  [[nodiscard]] FirstException& thrown() noexcept { return thrown_; }
+
+ private:
+  static constexpr std::size_t nobody = static_cast<std::size_t>(-1);
+
+  /// Those who have joined an origin, as a list through all of them, kept where each task is told by itself.
+  struct Followers {
+    std::size_t first = nobody;
+    std::size_t next = nobody;  // of those who follow the same
+    bool told = false;
+  };
+
+  void settled(std::size_t origin) noexcept {
+    if (!tells_each_) return;
+    const std::scoped_lock lock(turn_);
+    tell(origin, origin);
+  }
+  void tell(std::size_t origin, std::size_t leader) noexcept;
+  void tell_one(std::size_t origin) noexcept;
+
+  Store<In, Out>& store_;
+  Sink* sink_;
+  const Halt& halt_at_;
+  const Job halt_;
+  const bool tells_each_;
+  const bool measured_;
+  const bool may_join_;
+  std::mutex turn_;
+  Array<Followers> followers_;
+  std::size_t finished_ = 0;
+  std::size_t failures_ = 0;
+  bool sink_threw_ = false;
+  FirstException thrown_;
+};
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+template <class In, class Out, class Sink>
+void Ledger<In, Out, Sink>::join(std::size_t origin, std::size_t first) noexcept {
+  if (!tells_each_) return store_.share(origin, first);
+  const std::scoped_lock lock(turn_);
+  store_.share(origin, first);
+  if (followers_[first].told) return tell(origin, store_.shared_with(first));
+  followers_[origin].next = std::exchange(followers_[first].first, origin);
+}
+
+/// An origin is settled, and so are all who have joined it, those who joined them, and so on: one list, which grows in front.
+template <class In, class Out, class Sink>
+void Ledger<In, Out, Sink>::tell(std::size_t origin, std::size_t leader) noexcept {
+  followers_[origin].next = nobody;
+  for (std::size_t next = origin; next != nobody;) {
+    const std::size_t now = next;
+    Followers& followers = followers_[now];
+    next = followers.next;
+    if (followers.first != nobody) {
+      std::size_t last = followers.first;
+      while (followers_[last].next != nobody) last = followers_[last].next;
+      followers_[last].next = std::exchange(next, followers.first);
+    }
+    followers.told = true;
+    if (now != leader) store_.share(now, leader);
+    tell_one(now);
+  }
+}
+
+template <class In, class Out, class Sink>
+void Ledger<In, Out, Sink>::tell_one(std::size_t origin) noexcept {
+  constexpr std::size_t enough = 20;  // as in `Crew`
+  const State state = store_.slot(origin).state();
+  if (state != State::cancelled) {
+    ++finished_;
+    if (state == State::failed) ++failures_;
+    const bool too_many = halt_at_.failures != 0 && failures_ >= halt_at_.failures;
+    const bool too_often = halt_at_.failure_ratio > 0 && finished_ >= enough &&
+                           static_cast<double>(failures_) / static_cast<double>(finished_) >= halt_at_.failure_ratio;
+    if (too_many || too_often) halt_();
+  }
+  if constexpr (!std::is_same_v<Sink, NoSink>) {
+    if (sink_threw_) return;
+    if (may_join_) store_.slot(origin).mark_shared(true);  // others may still come to it, and find it taken away
+    try {
+      auto outcome = store_.outcome(origin);
+      (*sink_)(outcome);
+    } catch (...) {
+      sink_threw_ = true;
+      thrown_.keep(std::current_exception());
+    }
+  }
+}
+
+template <class In, class Out, class Sink>
+void Ledger<In, Out, Sink>::close(Report<In, Out>& report) noexcept {
+  for (std::size_t origin = 0; origin < store_.size(); ++origin) {
+    const std::size_t leader = store_.shared_with(origin);
+    if (leader == origin && store_.slot(origin).state() == State::pending) cancel(origin, 0);
+  }
+  store_.find_shares();
+  report.total = store_.size() + store_.duplicates();
+  report.duplicates = store_.duplicates();
+  for (std::size_t origin = 0; origin < store_.size(); ++origin) {
+    switch (store_.slot(origin).state()) {
+      case State::succeeded: ++report.succeeded; break;
+      case State::failed: ++report.failed; break;
+      default: ++report.cancelled; break;
+    }
+  }
+}
+
+}  // namespace taskmgr::detail

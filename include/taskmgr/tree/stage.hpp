@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// A stage of a tree while nothing runs: a manager, and the types that it has there.
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <type_traits>
+#include <typeinfo>
+#include <utility>
+
+#include "../core/call.hpp"
+#include "../core/error.hpp"
+#include "../core/list.hpp"
+#include "../core/options.hpp"
+#include "../manager/task_manager.hpp"
+#include "stage_run.hpp"
+
+namespace taskmgr {
+
+template <class In, class Out>
+class TaskTree;
+
+namespace detail {
+
+/// A stage, whatever its function and its types are. It may stand in several trees.
+///
+/// Thread safety: immutable.
+class AnyStage {
+ public:
+  AnyStage() = default;
+  AnyStage(const AnyStage&) = delete;
+  AnyStage& operator=(const AnyStage&) = delete;
+  virtual ~AnyStage() = default;
+
+  [[nodiscard]] virtual const std::type_info& in() const noexcept = 0;
+  [[nodiscard]] virtual const std::type_info& out() const noexcept = 0;
+  [[nodiscard]] virtual const Options& options() const noexcept = 0;
+
+  /// The same stage for tasks of another type, if its function's one signature has that; else null.
+  [[nodiscard]] virtual std::shared_ptr<const AnyStage> taking(const std::type_info& in) const = 0;
+
+  /// Equal values that reach it are one from there on.
+  [[nodiscard]] virtual bool shares() const noexcept = 0;
+
+  /// Its attempts may be timed.
+  [[nodiscard]] virtual bool may_measure() const noexcept = 0;
+
+  /// Throws `UsageError` if it cannot run in this way.
+  virtual void check(TreeMode mode) const = 0;
+
+  [[nodiscard]] virtual Owner<AnyStageRun> run(StagePlace place, const TreeTerms& terms) const = 0;
+
+  /// The threads of its manager.
+  [[nodiscard]] virtual Pool& pool() const = 0;
+};
+
+using Stages = List<std::shared_ptr<const AnyStage>>;
+
+/// The name of the `index`-th stage: its manager's, unless nobody has given it one.
+[[nodiscard]] inline std::string stage_name(const AnyStage& stage, std::size_t index) {
+  static const std::string usual = Options{}.name;
+  return stage.options().name != usual ? stage.options().name : "stage " + std::to_string(index);
+}
+
+/// A manager that takes `T`: borrowed, or its own.
+template <class F, class T>
+class Stage final : public AnyStage {
+ public:
+  using R = ResultOf<F, T>;
+  static_assert(std::is_move_constructible_v<R>, "taskmgr: a result moves on to the next stage of a tree: it must be movable");
+
+  Stage(ManagerState<F>& manager, std::shared_ptr<const TaskManager<F>> own) noexcept : manager_(manager), own_(std::move(own)) {}
+
+  [[nodiscard]] const std::type_info& in() const noexcept override { return typeid(T); }
+  [[nodiscard]] const std::type_info& out() const noexcept override { return typeid(R); }
+  [[nodiscard]] const Options& options() const noexcept override { return manager_.options; }
+  [[nodiscard]] bool shares() const noexcept override { return Keyed<T> && manager_.options.duplicates == Duplicates::share; }
+  [[nodiscard]] bool may_measure() const noexcept override { return manager_.options.timings || !manager_.observers.empty(); }
+  [[nodiscard]] std::shared_ptr<const AnyStage> taking(const std::type_info& in) const override {
+    using Named = ListTask<F>;
+    if constexpr (!std::is_same_v<Named, AnyTask> && !std::is_same_v<Named, T>) {
+      if (in == typeid(Named)) return std::make_shared<Stage<F, Named>>(manager_, own_);
+    }
+    return nullptr;
+  }
+  void check(TreeMode mode) const override {
+    const Mode own = mode == TreeMode::process ? Mode::process : manager_.options.mode;
+    if (own == Mode::process) require_codec<T>("the tasks of a stage", "to");
+    require_mode<F, T>(own);
+  }
+  [[nodiscard]] Owner<AnyStageRun> run(StagePlace place, const TreeTerms& terms) const override {
+    return Owner<AnyStageRun>{new StageRun<F, T, R>(manager_, std::move(place), terms)};
+  }
+  [[nodiscard]] Pool& pool() const override { return manager_.workshop().pool; }
+
+ private:
+  ManagerState<F>& manager_;
+  std::shared_ptr<const TaskManager<F>> own_;  // null: borrowed
+};
+
+// --- what may be a stage, and what comes of a chain of them
+
+/// What a user gives as a stage: here, a function.
+template <class S>
+struct StageOf {
+  using Function = S;
+  using Task = ListTask<S>;
+  template <class T>
+  using Result = ResultOf<S, T>;
+  template <class T>
+  static constexpr bool takes = CallableWith<S, T>;
+  template <class T, class Given>
+  static void append(Stages& stages, Given&& given) {
+    auto own = std::make_shared<const TaskManager<S>>(S(std::forward<Given>(given)));
+    stages.push_back(std::make_shared<Stage<S, T>>(ManagerAccess::state(*own), own));
+  }
+};
+
+template <class F>
+struct StageOf<TaskManager<F>> : StageOf<F> {
+  template <class T, class Given>
+  static void append(Stages& stages, Given&& given) {
+    std::shared_ptr<const TaskManager<F>> own;
+    if constexpr (!std::is_lvalue_reference_v<Given>) own = std::make_shared<const TaskManager<F>>(std::move(given));
+    ManagerState<F>& state = ManagerAccess::state(own != nullptr ? *own : given);
+    stages.push_back(std::make_shared<Stage<F, T>>(state, std::move(own)));
+  }
+};
+
+template <class In, class Out>
+struct StageOf<TaskTree<In, Out>> {
+  using Task = In;
+  template <class T>
+  using Result = Out;
+  template <class T>
+  static constexpr bool takes = std::is_same_v<T, In>;
+  template <class T, class Given>
+  static void append(Stages& stages, Given&& given) {
+    for (const auto& stage : given.stages()) stages.push_back(stage);
+  }
+};
+
+template <class S>
+using StageFor = StageOf<std::decay_t<S>>;
+
+/// Fails to compile, with one sentence, where a stage cannot take what the one before it gives.
+template <class S, class T>
+constexpr auto require_fit() {
+  static_assert(StageFor<S>::template takes<T>,
+                "taskmgr: a stage of this tree cannot be called with what the stage before it returns: its parameter must take "
+                "that, or be convertible from it");
+}
+
+/// What a `T` has become at the end of a chain. `void` where a stage does not fit.
+template <class T, class... S>
+struct Through {
+  using type = T;
+};
+template <class T, class First, class... Rest>
+struct Through<T, First, Rest...> {
+  static constexpr auto step() {
+    if constexpr (StageFor<First>::template takes<T>) {
+      return Through<typename StageFor<First>::template Result<T>, Rest...>{};
+    } else {
+      return std::type_identity<void>{};
+    }
+  }
+  using type = typename decltype(step())::type;
+};
+template <class T, class... S>
+using ThroughAll = typename Through<T, S...>::type;
+
+template <class T>
+void append_stages(Stages&) {}
+template <class T, class First, class... Rest>
+void append_stages(Stages& stages, First&& first, Rest&&... rest) {
+  require_fit<First, T>();
+  if constexpr (StageFor<First>::template takes<T>) {
+    StageFor<First>::template append<T>(stages, std::forward<First>(first));
+    append_stages<typename StageFor<First>::template Result<T>>(stages, std::forward<Rest>(rest)...);
+  }
+}
+
+}  // namespace detail
+
+}  // namespace taskmgr

@@ -1,0 +1,358 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// Managers chained into stages: what one makes, the next takes.
+
+#include <cstddef>
+#include <exception>
+#include <initializer_list>
+#include <memory>
+#include <ranges>
+#include <stdexcept>
+#include <stop_token>
+#include <string>
+#include <type_traits>
+#include <typeinfo>
+#include <utility>
+
+#include "../core/error.hpp"
+#include "../core/options.hpp"
+#include "../manager/awaited.hpp"
+#include "../manager/run.hpp"
+#include "../manager/task_manager.hpp"
+#include "report.hpp"
+#include "stage.hpp"
+#include "tree_run.hpp"
+
+namespace taskmgr {
+
+namespace detail {
+
+/// The tasks that a chain takes, by its first stage; `AnyTask` where that is generic.
+template <class First, class... Rest>
+using FirstTask = typename StageFor<First>::Task;
+
+}  // namespace detail
+
+/// Runs tasks through stages, each a manager, a function or another tree.
+///
+///     TaskTree tree{fetch, parse, save};
+///     tree.set_mode(TreeMode::pipeline);
+///     auto report = tree.start(urls);
+///     report.success_map().at(url);    // what `save` returned for it
+///
+/// A manager that is an lvalue is borrowed, and must outlive the tree; one that is an rvalue is moved in, a function is
+/// copied. Of a tree the stages are taken as they are now. A stage is called with what the one before returns, as a
+/// `const T&`, by the same rules as a manager's function.
+///
+/// A task that fails in a stage goes no further. Tasks that reach an equal value in a stage that shares duplicates share what
+/// becomes of it. All ways to run give the same report.
+///
+/// Thread safety: as `TaskManager`; `set_mode`, `set_options`, `observe` and edits while nothing runs.
+template <class In, class Out>
+class TaskTree {
+ public:
+  /// Of at least one stage. Where a stage does not fit the one before it, this does not compile.
+  template <class... S>
+    requires(sizeof...(S) != 0 && !(sizeof...(S) == 1 && (std::is_same_v<std::remove_cvref_t<S>, TaskTree> && ...)))
+  explicit TaskTree(S&&... stages);
+
+  TaskTree(TaskTree&&) noexcept = default;
+  TaskTree& operator=(TaskTree&&) noexcept = default;
+  /// Waits for its runs.
+  ~TaskTree() = default;
+
+  /// Throws `UsageError` while a run lasts, as the next two.
+  TaskTree& set_mode(TreeMode mode);
+  /// Throws `std::invalid_argument`, naming the member and the value, for options that cannot be.
+  TaskTree& set_options(TreeOptions options);
+  /// Attaches a listener to every stage of all runs from now on.
+  TaskTree& observe(std::shared_ptr<Observer> observer);
+  /// The same, not owned: it must outlive the tree.
+  TaskTree& observe(Observer& observer) { return observe(std::shared_ptr<Observer>(std::shared_ptr<void>{}, &observer)); }
+
+  [[nodiscard]] const TreeOptions& options() const noexcept { return state_->options; }
+
+  // --- running
+
+  /// Runs the tasks of any input range, and returns when each has its outcome; see `TaskManager::start`. `sink` is called with
+  /// each finished `Outcome<In, Out>&`. Throws `UsageError` before anything runs if a stage cannot run in its mode.
+  template <class Tasks, class Sink = detail::NoSink>
+    requires(!std::is_same_v<std::remove_cvref_t<Sink>, std::stop_token>)
+  TreeReport<In, Out> start(Tasks&& tasks, Sink&& sink = {}, std::stop_token stop = {}) const;
+  template <class Tasks>
+  TreeReport<In, Out> start(Tasks&& tasks, std::stop_token stop) const {
+    return start(std::forward<Tasks>(tasks), detail::NoSink{}, std::move(stop));
+  }
+  template <class Sink = detail::NoSink>
+    requires(!std::is_same_v<std::remove_cvref_t<Sink>, std::stop_token>)
+  TreeReport<In, Out> start(std::initializer_list<In> tasks, Sink&& sink = {}, std::stop_token stop = {}) const {
+    return start<const std::initializer_list<In>&>(tasks, std::forward<Sink>(sink), std::move(stop));
+  }
+  TreeReport<In, Out> start(std::initializer_list<In> tasks, std::stop_token stop) const {
+    return start<const std::initializer_list<In>&>(tasks, detail::NoSink{}, std::move(stop));
+  }
+
+  /// The same in the background: takes the tasks, then returns. Where no thread can be started, the run is over by then.
+  template <class Tasks, class Sink = detail::NoSink>
+    requires(!std::is_same_v<std::remove_cvref_t<Sink>, std::stop_token>)
+  Run<In, Out, TreeReport<In, Out>> launch(Tasks&& tasks, Sink&& sink = {}, std::stop_token stop = {}) const;
+  template <class Tasks>
+  Run<In, Out, TreeReport<In, Out>> launch(Tasks&& tasks, std::stop_token stop) const {
+    return launch(std::forward<Tasks>(tasks), detail::NoSink{}, std::move(stop));
+  }
+  template <class Sink = detail::NoSink>
+    requires(!std::is_same_v<std::remove_cvref_t<Sink>, std::stop_token>)
+  Run<In, Out, TreeReport<In, Out>> launch(std::initializer_list<In> tasks, Sink&& sink = {}, std::stop_token stop = {}) const {
+    return launch<const std::initializer_list<In>&>(tasks, std::forward<Sink>(sink), std::move(stop));
+  }
+
+  /// The same for a coroutine, which goes on when the run has ended; see `TaskManager::start_async`. The stages run on workers
+  /// of their own, those of coroutine mode as well.
+  template <class Tasks, class Sink = detail::NoSink>
+    requires(!std::is_same_v<std::remove_cvref_t<Sink>, std::stop_token>)
+  Async<TreeReport<In, Out>> start_async(Tasks&& tasks, Sink&& sink = {}, std::stop_token stop = {}) const;
+  template <class Sink = detail::NoSink>
+    requires(!std::is_same_v<std::remove_cvref_t<Sink>, std::stop_token>)
+  Async<TreeReport<In, Out>> start_async(std::initializer_list<In> tasks, Sink&& sink = {}, std::stop_token stop = {}) const {
+    return start_async<const std::initializer_list<In>&>(tasks, std::forward<Sink>(sink), std::move(stop));
+  }
+
+  // --- edits: each changes all or nothing
+
+  /// One more stage, at the end; before the `index`-th; in its place. The types must be exactly those that its neighbours, or
+  /// the tree, have: the stage's function must have one signature. Throws `StageMismatch` where they are not, and
+  /// `std::out_of_range`; `UsageError` while a run lasts.
+  template <class S>
+  TaskTree& add_stage(S&& stage) {
+    return insert_stage(size(), std::forward<S>(stage));
+  }
+  template <class S>
+  TaskTree& insert_stage(std::size_t index, S&& stage);
+  template <class S>
+  TaskTree& replace_stage(std::size_t index, S&& stage);
+  /// Also throws `UsageError` for the last one.
+  TaskTree& remove_stage(std::size_t index);
+
+  /// A longer chain, which may end in another type: this one's stages, options and observers, and one more stage. Where it does
+  /// not fit, this does not compile.
+  template <class S>
+  auto then(S&& stage) &&;
+
+  /// Of stages.
+  [[nodiscard]] std::size_t size() const noexcept { return state_->stages.size(); }
+
+  /// For the library: a tree of what another was made of, and its stages.
+  explicit TaskTree(detail::Owner<detail::TreeState> state) noexcept : state_(std::move(state)) {}
+  [[nodiscard]] const detail::Stages& stages() const noexcept { return state_->stages; }
+
+ private:
+  void require_rest(const char* call) const;
+  [[nodiscard]] std::shared_ptr<detail::Store<In, Out>> ready() const;
+  TaskTree& put(detail::Stages stages, const std::string& call);
+  template <class S>
+  static void append(detail::Stages& stages, S&& stage);
+
+  detail::Owner<detail::TreeState> state_;
+};
+
+template <class First, class... Rest>
+TaskTree(First&&, Rest&&...)
+    -> TaskTree<detail::FirstTask<First, Rest...>, detail::ThroughAll<detail::FirstTask<First, Rest...>, First, Rest...>>;
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+namespace detail {
+
+template <class Tasks, class In>
+constexpr auto require_tree_tasks() {
+  require_tasks<Tasks>();
+  static_assert(std::is_constructible_v<In, std::ranges::range_reference_t<Tasks>> ||
+                    std::is_constructible_v<In, std::ranges::range_rvalue_reference_t<Tasks>>,
+                "taskmgr: the tasks are not of the type that the first stage of the tree takes, nor can that be made of them");
+}
+
+}  // namespace detail
+
+template <class In, class Out>
+template <class... S>
+  requires(sizeof...(S) != 0 && !(sizeof...(S) == 1 && (std::is_same_v<std::remove_cvref_t<S>, TaskTree<In, Out>> && ...)))
+TaskTree<In, Out>::TaskTree(S&&... stages) : state_(new detail::TreeState) {
+  static_assert(!std::is_same_v<In, detail::AnyTask>,
+                "taskmgr: the first stage is generic, so the tree has no task type: write TaskTree<In, Out>{...}");
+  static_cast<void>(detail::unrecorded_error());  // made while there is memory
+  detail::append_stages<In>(state_->stages, std::forward<S>(stages)...);
+  static_assert(std::is_same_v<detail::ThroughAll<In, S...>, Out> || std::is_void_v<detail::ThroughAll<In, S...>>,
+                "taskmgr: the last stage of this tree returns another type than TaskTree<In, Out> names");
+}
+
+template <class In, class Out>
+void TaskTree<In, Out>::require_rest(const char* call) const {
+  if (state_->runs.load() == 0) return;
+  throw UsageError(std::string("taskmgr: ") + call + "() while \"" + state_->options.name + "\" runs: wait for the run");
+}
+
+template <class In, class Out>
+TaskTree<In, Out>& TaskTree<In, Out>::set_mode(TreeMode mode) {
+  TreeOptions options = state_->options;
+  options.mode = mode;
+  return set_options(std::move(options));
+}
+
+template <class In, class Out>
+TaskTree<In, Out>& TaskTree<In, Out>::set_options(TreeOptions options) {
+  require_rest("set_options");
+  detail::validate(options);
+  state_->options = std::move(options);
+  return *this;
+}
+
+template <class In, class Out>
+TaskTree<In, Out>& TaskTree<In, Out>::observe(std::shared_ptr<Observer> observer) {
+  if (observer == nullptr) throw UsageError("taskmgr: observe() of a null pointer: pass an observer");
+  require_rest("observe");
+  state_->observers.push_back(std::move(observer));
+  return *this;
+}
+
+/// A store for a run that may begin.
+template <class In, class Out>
+std::shared_ptr<detail::Store<In, Out>> TaskTree<In, Out>::ready() const {
+  for (const auto& stage : state_->stages) stage->check(state_->options.mode);
+  return std::make_shared<detail::Store<In, Out>>();
+}
+
+template <class In, class Out>
+template <class Tasks, class Sink>
+  requires(!std::is_same_v<std::remove_cvref_t<Sink>, std::stop_token>)
+TreeReport<In, Out> TaskTree<In, Out>::start(Tasks&& tasks, Sink&& sink, std::stop_token stop) const {
+  detail::require_tree_tasks<Tasks, In>();
+  using Callee = std::remove_reference_t<Sink>;
+  detail::require_sink<Callee, In, Out>();
+  const auto began = detail::Clock::now();
+  auto store = ready();
+  const detail::Running running{state_->runs};
+  std::exception_ptr thrown = store->fill(std::forward<Tasks>(tasks), state_->stages[0]->options().duplicates == Duplicates::share);
+  detail::TreeRun<In, Out, Callee> run{*state_, std::move(store), std::move(thrown), &sink, std::move(stop), began};
+  run.drive();
+  TreeReport<In, Out> report = run.finish(thrown);
+  if (thrown != nullptr) std::rethrow_exception(thrown);
+  return report;
+}
+
+template <class In, class Out>
+template <class Tasks, class Sink>
+  requires(!std::is_same_v<std::remove_cvref_t<Sink>, std::stop_token>)
+Run<In, Out, TreeReport<In, Out>> TaskTree<In, Out>::launch(Tasks&& tasks, Sink&& sink, std::stop_token stop) const {
+  detail::require_tree_tasks<Tasks, In>();
+  using Callee = std::decay_t<Sink>;
+  using Launched = detail::TreeLaunched<In, Out, Callee>;
+  detail::require_sink<Callee, In, Out>();
+  auto store = ready();
+  std::exception_ptr source = store->fill(std::forward<Tasks>(tasks), state_->stages[0]->options().duplicates == Duplicates::share);
+  auto run = std::make_unique<Launched>(*state_, std::move(store), std::move(source), std::forward<Sink>(sink), std::move(stop));
+  if (!state_->stages[0]->pool().post(detail::job_of<&Launched::drive>(*run))) run->drive();
+  return Run<In, Out, TreeReport<In, Out>>{std::move(run)};
+}
+
+template <class In, class Out>
+template <class Tasks, class Sink>
+  requires(!std::is_same_v<std::remove_cvref_t<Sink>, std::stop_token>)
+Async<TreeReport<In, Out>> TaskTree<In, Out>::start_async(Tasks&& tasks, Sink&& sink, std::stop_token stop) const {
+  detail::require_tree_tasks<Tasks, In>();
+  using Callee = std::decay_t<Sink>;
+  detail::require_sink<Callee, In, Out>();
+  auto store = ready();
+  std::exception_ptr source = store->fill(std::forward<Tasks>(tasks), state_->stages[0]->options().duplicates == Duplicates::share);
+  return detail::await_elsewhere<In, Out>(
+      state_->stages[0]->pool(), [&state = *state_, store = std::move(store), source = std::move(source),
+                                  callee = Callee(std::forward<Sink>(sink)), stop = std::move(stop)]() mutable {
+        return std::make_unique<detail::TreeLaunched<In, Out, Callee>>(state, std::move(store), std::move(source),
+                                                                       std::move(callee), std::move(stop));
+      });
+}
+
+template <class In, class Out>
+template <class S>
+void TaskTree<In, Out>::append(detail::Stages& stages, S&& stage) {
+  using Task = typename detail::StageFor<S>::Task;
+  static_assert(!std::is_same_v<Task, detail::AnyTask>,
+                "taskmgr: this stage is generic, so its types cannot be compared with its neighbours': give its function one "
+                "signature, or use then()");
+  detail::append_stages<Task>(stages, std::forward<S>(stage));
+}
+
+template <class In, class Out>
+template <class S>
+TaskTree<In, Out>& TaskTree<In, Out>::insert_stage(std::size_t index, S&& stage) {
+  detail::Stages stages;
+  for (std::size_t k = 0; k <= size(); ++k) {
+    if (k == index) append(stages, std::forward<S>(stage));
+    if (k != size()) stages.push_back(state_->stages[k]);
+  }
+  if (index > size()) throw std::out_of_range("taskmgr: insert_stage(" + std::to_string(index) + "): the tree has " + std::to_string(size()) + " stages");
+  return put(std::move(stages), "insert_stage");
+}
+
+template <class In, class Out>
+template <class S>
+TaskTree<In, Out>& TaskTree<In, Out>::replace_stage(std::size_t index, S&& stage) {
+  if (index >= size()) throw std::out_of_range("taskmgr: replace_stage(" + std::to_string(index) + "): the tree has " + std::to_string(size()) + " stages");
+  detail::Stages stages;
+  for (std::size_t k = 0; k != size(); ++k) {
+    if (k == index) append(stages, std::forward<S>(stage));
+    else stages.push_back(state_->stages[k]);
+  }
+  return put(std::move(stages), "replace_stage");
+}
+
+template <class In, class Out>
+TaskTree<In, Out>& TaskTree<In, Out>::remove_stage(std::size_t index) {
+  if (index >= size()) throw std::out_of_range("taskmgr: remove_stage(" + std::to_string(index) + "): the tree has " + std::to_string(size()) + " stages");
+  if (size() == 1) throw UsageError("taskmgr: remove_stage(0) of the last stage: a tree has at least one");
+  detail::Stages stages;
+  for (std::size_t k = 0; k != size(); ++k) {
+    if (k != index) stages.push_back(state_->stages[k]);
+  }
+  return put(std::move(stages), "remove_stage");
+}
+
+/// Takes these stages if each fits its neighbours, and the first and the last the tree.
+template <class In, class Out>
+TaskTree<In, Out>& TaskTree<In, Out>::put(detail::Stages stages, const std::string& call) {
+  require_rest(call.c_str());
+  const std::type_info* given = &typeid(In);
+  for (std::size_t k = 0; k != stages.size(); ++k) {
+    if (stages[k]->in() != *given) {
+      auto fitting = stages[k]->taking(*given);
+      if (fitting == nullptr) {
+        throw StageMismatch("taskmgr: " + call + "(): \"" + detail::stage_name(*stages[k], k) + "\" takes " +
+                            detail::type_name(stages[k]->in()) + ", but " +
+                            (k == 0 ? std::string("the tree is given ") : '"' + detail::stage_name(*stages[k - 1], k - 1) + "\" returns ") +
+                            detail::type_name(*given));
+      }
+      stages[k] = std::move(fitting);
+    }
+    given = &stages[k]->out();
+  }
+  if (*given != typeid(Out)) {
+    throw StageMismatch("taskmgr: " + call + "(): \"" + detail::stage_name(*stages.back(), stages.size() - 1) + "\" would be the last stage and returns " +
+                        detail::type_name(*given) + ", but the tree returns " + detail::type_name(typeid(Out)));
+  }
+  state_->stages = std::move(stages);
+  return *this;
+}
+
+template <class In, class Out>
+template <class S>
+auto TaskTree<In, Out>::then(S&& stage) && {
+  require_rest("then");
+  using Longer = TaskTree<In, detail::ThroughAll<Out, S>>;
+  detail::Stages more;
+  detail::append_stages<Out>(more, std::forward<S>(stage));
+  for (auto& added : more) state_->stages.push_back(std::move(added));
+  return Longer{std::move(state_)};
+}
+
+}  // namespace taskmgr

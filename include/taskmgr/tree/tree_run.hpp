@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// A run of a tree: its stages, who drives them, and what comes of it.
+
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <stop_token>
+#include <utility>
+
+#include "../core/list.hpp"
+#include "../core/options.hpp"
+#include "../manager/run.hpp"
+#include "../manager/state.hpp"
+#include "ledger.hpp"
+#include "report.hpp"
+#include "stage.hpp"
+#include "stage_run.hpp"
+
+namespace taskmgr::detail {
+
+/// The inside of a tree, which stays where it is when the tree is moved.
+struct TreeState {
+  Stages stages;
+  TreeOptions options;
+  Hub::Observers observers;
+  std::atomic<std::size_t> runs{0};
+};
+
+/// The stages of one run, and the threads that drive them. What they run on must outlive it; the tree's stages are kept.
+class StageRuns {
+ public:
+  StageRuns() = default;
+  StageRuns(const StageRuns&) = delete;
+  StageRuns& operator=(const StageRuns&) = delete;
+
+  void make(const Stages& stages, const TreeTerms& terms);
+  [[nodiscard]] AnyStageRun& first() noexcept { return *runs_[0]; }
+  [[nodiscard]] AnyStageRun& last() noexcept { return *runs_.back(); }
+
+  /// Runs all stages, one after the other or at once.
+  void drive(bool at_once) noexcept;
+
+  void halt() noexcept {
+    for (const auto& run : runs_) run->halt();
+  }
+  /// In terms of initial tasks; `total` and `duplicates` of them. A task that shares another's outcome counts when that is
+  /// over.
+  [[nodiscard]] Progress progress(std::size_t total, std::size_t duplicates, Clock::time_point began) const noexcept;
+
+ private:
+  /// A thread that drives a stage. It waits until it is known whether all stages have one.
+  struct Driver {
+    StageRuns* all = nullptr;
+    AnyStageRun* run = nullptr;
+    void drive() noexcept;
+  };
+  enum class Gate { shut, open, given_up };
+
+  [[nodiscard]] bool drive_at_once() noexcept;
+
+  List<Owner<AnyStageRun>> runs_;
+  Array<Driver> drivers_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  Gate gate_ = Gate::shut;
+  std::size_t here_ = 0;  // drivers that were posted and have not left
+};
+
+/// A run of a tree.
+template <class In, class Out, class Sink>
+class TreeRun {
+ public:
+  TreeRun(const TreeState& tree, std::shared_ptr<Store<In, Out>> store, std::exception_ptr source, Sink* sink,
+          std::stop_token stop, Clock::time_point began)
+      : stages_(copy(tree.stages)),
+        options_(tree.options),
+        began_(began),
+        store_(std::move(store)),
+        ledger_(*store_, options_.halt, measures(tree), shares(tree), sink, job_of<&TreeRun::halt>(*this)) {
+    if (source != nullptr) thrown_.keep(std::move(source));
+    runs_.make(stages_, {.options = options_,
+                         .observers = tree.observers,
+                         .ledger = ledger_,
+                         .thrown = thrown_,
+                         .halt = job_of<&TreeRun::halt>(*this),
+                         .stop = std::move(stop),
+                         .began = began});
+    runs_.first().begin_with(static_cast<Initial<In>*>(&ledger_));
+    runs_.last().end_in(static_cast<Results<Out>*>(&ledger_));
+  }
+
+  void drive() noexcept { runs_.drive(options_.mode != TreeMode::serial); }
+
+  /// After `drive`; `thrown` is what is to be rethrown.
+  [[nodiscard]] TreeReport<In, Out> finish(std::exception_ptr& thrown) noexcept {
+    TreeReport<In, Out> report{store_};
+    report.retries = runs_.progress(0, 0, began_).retries;
+    ledger_.close(report);
+    thrown = thrown_.take();
+    if (thrown == nullptr) thrown = ledger_.thrown().take();
+    report.elapsed = Clock::now() - began_;
+    return report;
+  }
+
+  [[nodiscard]] Progress progress() const noexcept {
+    return runs_.progress(store_->size() + store_->duplicates(), store_->duplicates(), began_);
+  }
+
+ private:
+  static Stages copy(const Stages& stages) {
+    Stages same;
+    for (const auto& stage : stages) same.push_back(stage);
+    return same;
+  }
+  static bool measures(const TreeState& tree) noexcept {
+    for (const auto& stage : tree.stages) {
+      if (stage->may_measure()) return true;
+    }
+    return !tree.observers.empty();
+  }
+  /// Different initial tasks may come to one value.
+  static bool shares(const TreeState& tree) noexcept {
+    for (std::size_t k = 1; k < tree.stages.size(); ++k) {
+      if (tree.stages[k]->shares()) return true;
+    }
+    return false;
+  }
+  void halt() noexcept { runs_.halt(); }
+
+  const Stages stages_;
+  const TreeOptions options_;
+  const Clock::time_point began_;
+  std::shared_ptr<Store<In, Out>> store_;
+  FirstException thrown_;
+  Ledger<In, Out, Sink> ledger_;
+  StageRuns runs_;
+};
+
+/// A launched run of a tree.
+template <class In, class Out, class Sink>
+class TreeLaunched final : public Background<TreeReport<In, Out>> {
+ public:
+  TreeLaunched(TreeState& tree, std::shared_ptr<Store<In, Out>> store, std::exception_ptr source, Sink sink, std::stop_token stop)
+      : running_(tree.runs),
+        sink_(std::move(sink)),
+        run_(tree, std::move(store), std::move(source), &sink_, this->token(), Clock::now()),
+        with_outer_(std::move(stop), job_of<&TreeLaunched::cancel>(*this)) {}
+
+  /// Once, on whichever thread. Afterwards this object may be gone.
+  void drive() noexcept {
+    run_.drive();
+    std::exception_ptr thrown;
+    auto report = run_.finish(thrown);
+    running_.end();
+    this->finish(std::move(report), std::move(thrown));
+  }
+
+  [[nodiscard]] Progress progress() const noexcept override {
+    Progress sum = run_.progress();
+    if (!this->done()) return sum;
+    const TreeReport<In, Out>& report = this->report();
+    sum.succeeded = report.succeeded;
+    sum.failed = report.failed;
+    sum.cancelled = report.cancelled;
+    sum.elapsed = report.elapsed;
+    return sum;
+  }
+
+ protected:
+  void help() noexcept override {}  // each stage has its own workers
+
+ private:
+  Running running_;
+  Sink sink_;
+  TreeRun<In, Out, Sink> run_;
+  OnStop with_outer_;  // last: it may call as soon as it stands
+};
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+inline void StageRuns::make(const Stages& stages, const TreeTerms& terms) {
+  for (std::size_t k = 0; k < stages.size(); ++k) runs_.push_back(stages[k]->run({stage_name(*stages[k], k), k}, terms));
+  for (std::size_t k = 1; k < runs_.size(); ++k) runs_[k - 1]->lead_to(*runs_[k]);
+  drivers_ = Array<Driver>(new Driver[runs_.size()]);
+}
+
+inline void StageRuns::drive(bool at_once) noexcept {
+  if (at_once && runs_.size() > 1 && drive_at_once()) return;
+  for (const auto& run : runs_) run->take_all();
+  for (const auto& run : runs_) run->drive();
+}
+
+/// False if there are not enough threads: then nothing has been run.
+inline bool StageRuns::drive_at_once() noexcept {
+  bool all = true;
+  for (std::size_t k = 1; all && k < runs_.size(); ++k) {
+    drivers_[k] = {this, runs_[k].get()};
+    {
+      const std::scoped_lock lock(mutex_);
+      ++here_;
+    }
+    all = runs_[k]->post(job_of<&Driver::drive>(drivers_[k]));
+    if (!all) {
+      const std::scoped_lock lock(mutex_);
+      --here_;
+    }
+  }
+  {
+    const std::scoped_lock lock(mutex_);
+    gate_ = all ? Gate::open : Gate::given_up;
+  }
+  changed_.notify_all();
+  if (all) first().drive();
+  std::unique_lock lock(mutex_);
+  while (here_ != 0) changed_.wait(lock);
+  return all;
+}
+
+inline void StageRuns::Driver::drive() noexcept {
+  std::unique_lock lock(all->mutex_);
+  while (all->gate_ == Gate::shut) all->changed_.wait(lock);
+  if (all->gate_ == Gate::open) {
+    lock.unlock();
+    run->drive();
+    lock.lock();
+  }
+  --all->here_;
+  all->changed_.notify_all();  // with the lock held: who waits ends this object's life
+}
+
+inline Progress StageRuns::progress(std::size_t total, std::size_t duplicates, Clock::time_point began) const noexcept {
+  Progress sum;
+  for (const auto& run : runs_) {
+    const Progress of_stage = run->progress();
+    if (&run == runs_.begin()) sum.started = of_stage.started;
+    sum.succeeded = of_stage.succeeded;
+    sum.failed += of_stage.failed;
+    sum.cancelled += of_stage.cancelled;
+    sum.retries += of_stage.retries;
+  }
+  sum.total = total;
+  sum.duplicates = duplicates;
+  sum.elapsed = Clock::now() - began;
+  return sum;
+}
+
+}  // namespace taskmgr::detail
