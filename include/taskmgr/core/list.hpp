@@ -54,8 +54,12 @@ class List {
     items_ = items;
     capacity_ = capacity;
   }
+  /// For so many more, with room to spare.
+  void make_room(std::size_t more) {
+    if (size_ + more > capacity_) reserve(2 * size_ + more + 4);
+  }
   void push_back(T item) {
-    if (size_ == capacity_) reserve(2 * size_ + 4);
+    if (size_ == capacity_) make_room(1);
     ::new (static_cast<void*>(items_ + size_)) T(static_cast<T&&>(item));
     ++size_;
   }

@@ -138,7 +138,7 @@ class Flow final : public AnyFlow<Task, R>, public RemoteAttempts<Flow<F, Task, 
   [[nodiscard]] std::uint64_t current() const noexcept { return at(current_id_).number; }
   /// There is none now: works, or waits until there may be one.
   void get_on() noexcept {
-    get_on([this] { return done_count_.load() != 0 || (runs_low() && source_.has_news()); });
+    get_on([this] { return done_count_.load() != 0 || (!over_ && runs_low() && source_.has_news()); });
   }
   /// Works, or waits, and may return before there are `news`.
   template <class News>

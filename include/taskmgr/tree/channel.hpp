@@ -118,7 +118,7 @@ std::size_t Channel<T>::put(List<Item<T>>& items, std::size_t first) {
   if (count == 0) return 0;
   {
     const std::scoped_lock lock(mutex_);
-    waiting_.reserve(waiting_.size() + count);
+    waiting_.make_room(count);
     for (std::size_t k = first; k != first + count; ++k) waiting_.push_back(std::move(items[k]));
     size_.fetch_add(count, std::memory_order_relaxed);
     ready_.store(true);

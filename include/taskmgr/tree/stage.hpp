@@ -18,12 +18,7 @@
 #include "../manager/task_manager.hpp"
 #include "stage_run.hpp"
 
-namespace taskmgr {
-
-template <class In, class Out>
-class TaskTree;
-
-namespace detail {
+namespace taskmgr::detail {
 
 /// A stage, whatever its function and its types are. It may stand in several trees.
 ///
@@ -39,8 +34,9 @@ class AnyStage {
   [[nodiscard]] virtual const std::type_info& out() const noexcept = 0;
   [[nodiscard]] virtual const Options& options() const noexcept = 0;
 
-  /// The same stage for tasks of another type, if its function's one signature has that; else null.
-  [[nodiscard]] virtual std::shared_ptr<const AnyStage> taking(const std::type_info& in) const = 0;
+  /// The same stage, `self`, for tasks of another type, if its function's one signature has that, or it was made for that; else
+  /// null.
+  [[nodiscard]] virtual std::shared_ptr<const AnyStage> taking(const std::type_info& in, std::shared_ptr<const AnyStage> self) const = 0;
 
   /// Equal values that reach it are one from there on.
   [[nodiscard]] virtual bool shares() const noexcept = 0;
@@ -65,6 +61,8 @@ using Stages = List<std::shared_ptr<const AnyStage>>;
   return stage.options().name != usual ? stage.options().name : "stage " + std::to_string(index);
 }
 
+[[nodiscard]] inline std::string quoted_name(const AnyStage& stage, std::size_t index) { return '"' + stage_name(stage, index) + '"'; }
+
 /// A manager that takes `T`: borrowed, or its own.
 template <class F, class T>
 class Stage final : public AnyStage {
@@ -72,19 +70,21 @@ class Stage final : public AnyStage {
   using R = ResultOf<F, T>;
   static_assert(std::is_move_constructible_v<R>, "taskmgr: a result moves on to the next stage of a tree: it must be movable");
 
-  Stage(ManagerState<F>& manager, std::shared_ptr<const TaskManager<F>> own) noexcept : manager_(manager), own_(std::move(own)) {}
+  Stage(ManagerState<F>& manager, std::shared_ptr<const TaskManager<F>> own, std::shared_ptr<const AnyStage> before = nullptr) noexcept
+      : manager_(manager), own_(std::move(own)), before_(std::move(before)) {}
 
   [[nodiscard]] const std::type_info& in() const noexcept override { return typeid(T); }
   [[nodiscard]] const std::type_info& out() const noexcept override { return typeid(R); }
   [[nodiscard]] const Options& options() const noexcept override { return manager_.options; }
   [[nodiscard]] bool shares() const noexcept override { return Keyed<T> && manager_.options.duplicates == Duplicates::share; }
   [[nodiscard]] bool may_measure() const noexcept override { return manager_.options.timings || !manager_.observers.empty(); }
-  [[nodiscard]] std::shared_ptr<const AnyStage> taking(const std::type_info& in) const override {
+  [[nodiscard]] std::shared_ptr<const AnyStage> taking(const std::type_info& in, std::shared_ptr<const AnyStage> self) const override {
     using Named = ListTask<F>;
+    if (in == typeid(T)) return self;
     if constexpr (!std::is_same_v<Named, AnyTask> && !std::is_same_v<Named, T>) {
-      if (in == typeid(Named)) return std::make_shared<Stage<F, Named>>(manager_, own_);
+      if (in == typeid(Named)) return std::make_shared<Stage<F, Named>>(manager_, own_, std::move(self));
     }
-    return nullptr;
+    return before_ != nullptr && before_->in() == in ? before_ : nullptr;
   }
   void check(TreeMode mode) const override {
     const Mode own = mode == TreeMode::process ? Mode::process : manager_.options.mode;
@@ -99,6 +99,7 @@ class Stage final : public AnyStage {
  private:
   ManagerState<F>& manager_;
   std::shared_ptr<const TaskManager<F>> own_;  // null: borrowed
+  std::shared_ptr<const AnyStage> before_;     // for the type that it was made for, if that was another
 };
 
 // --- what may be a stage, and what comes of a chain of them
@@ -127,19 +128,6 @@ struct StageOf<TaskManager<F>> : StageOf<F> {
     if constexpr (!std::is_lvalue_reference_v<Given>) own = std::make_shared<const TaskManager<F>>(std::move(given));
     ManagerState<F>& state = ManagerAccess::state(own != nullptr ? *own : given);
     stages.push_back(std::make_shared<Stage<F, T>>(state, std::move(own)));
-  }
-};
-
-template <class In, class Out>
-struct StageOf<TaskTree<In, Out>> {
-  using Task = In;
-  template <class T>
-  using Result = Out;
-  template <class T>
-  static constexpr bool takes = std::is_same_v<T, In>;
-  template <class T, class Given>
-  static void append(Stages& stages, Given&& given) {
-    for (const auto& stage : given.stages()) stages.push_back(stage);
   }
 };
 
@@ -184,6 +172,4 @@ void append_stages(Stages& stages, First&& first, Rest&&... rest) {
   }
 }
 
-}  // namespace detail
-
-}  // namespace taskmgr
+}  // namespace taskmgr::detail

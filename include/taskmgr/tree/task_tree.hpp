@@ -27,7 +27,24 @@
 
 namespace taskmgr {
 
+template <class In, class Out>
+class TaskTree;
+
 namespace detail {
+
+/// Of a tree: its stages.
+template <class In, class Out>
+struct StageOf<TaskTree<In, Out>> {
+  using Task = In;
+  template <class T>
+  using Result = Out;
+  template <class T>
+  static constexpr bool takes = std::is_same_v<T, In>;
+  template <class T, class Given>
+  static void append(Stages& stages, Given&& given) {
+    for (const auto& stage : given.stages()) stages.push_back(stage);
+  }
+};
 
 /// The tasks that a chain takes, by its first stage; `AnyTask` where that is generic.
 template <class First, class... Rest>
@@ -125,9 +142,7 @@ class TaskTree {
   /// the tree, have: the stage's function must have one signature. Throws `StageMismatch` where they are not, and
   /// `std::out_of_range`; `UsageError` while a run lasts.
   template <class S>
-  TaskTree& add_stage(S&& stage) {
-    return insert_stage(size(), std::forward<S>(stage));
-  }
+  TaskTree& add_stage(S&& stage);
   template <class S>
   TaskTree& insert_stage(std::size_t index, S&& stage);
   template <class S>
@@ -150,6 +165,9 @@ class TaskTree {
  private:
   void require_rest(const char* call) const;
   [[nodiscard]] std::shared_ptr<detail::Store<In, Out>> ready() const;
+  void require_index(std::size_t index, std::size_t most, const std::string& call) const;
+  template <class S>
+  TaskTree& edit(std::size_t index, std::size_t left_out, S&& stage, const std::string& call);
   TaskTree& put(detail::Stages stages, const std::string& call);
   template <class S>
   static void append(detail::Stages& stages, S&& stage);
@@ -284,33 +302,46 @@ void TaskTree<In, Out>::append(detail::Stages& stages, S&& stage) {
 }
 
 template <class In, class Out>
+void TaskTree<In, Out>::require_index(std::size_t index, std::size_t most, const std::string& call) const {
+  if (index <= most) return;
+  throw std::out_of_range("taskmgr: " + call + "() at " + std::to_string(index) + ": the tree has " + std::to_string(size()) + " stages");
+}
+
+template <class In, class Out>
 template <class S>
-TaskTree<In, Out>& TaskTree<In, Out>::insert_stage(std::size_t index, S&& stage) {
+TaskTree<In, Out>& TaskTree<In, Out>::edit(std::size_t index, std::size_t left_out, S&& stage, const std::string& call) {
   detail::Stages stages;
   for (std::size_t k = 0; k <= size(); ++k) {
     if (k == index) append(stages, std::forward<S>(stage));
-    if (k != size()) stages.push_back(state_->stages[k]);
+    if (k != left_out && k != size()) stages.push_back(state_->stages[k]);
   }
-  if (index > size()) throw std::out_of_range("taskmgr: insert_stage(" + std::to_string(index) + "): the tree has " + std::to_string(size()) + " stages");
-  return put(std::move(stages), "insert_stage");
+  return put(std::move(stages), call);
+}
+
+template <class In, class Out>
+template <class S>
+TaskTree<In, Out>& TaskTree<In, Out>::add_stage(S&& stage) {
+  return edit(size(), size(), std::forward<S>(stage), "add_stage");
+}
+
+template <class In, class Out>
+template <class S>
+TaskTree<In, Out>& TaskTree<In, Out>::insert_stage(std::size_t index, S&& stage) {
+  require_index(index, size(), "insert_stage");
+  return edit(index, size(), std::forward<S>(stage), "insert_stage");
 }
 
 template <class In, class Out>
 template <class S>
 TaskTree<In, Out>& TaskTree<In, Out>::replace_stage(std::size_t index, S&& stage) {
-  if (index >= size()) throw std::out_of_range("taskmgr: replace_stage(" + std::to_string(index) + "): the tree has " + std::to_string(size()) + " stages");
-  detail::Stages stages;
-  for (std::size_t k = 0; k != size(); ++k) {
-    if (k == index) append(stages, std::forward<S>(stage));
-    else stages.push_back(state_->stages[k]);
-  }
-  return put(std::move(stages), "replace_stage");
+  require_index(index, size() - 1, "replace_stage");
+  return edit(index, index, std::forward<S>(stage), "replace_stage");
 }
 
 template <class In, class Out>
 TaskTree<In, Out>& TaskTree<In, Out>::remove_stage(std::size_t index) {
-  if (index >= size()) throw std::out_of_range("taskmgr: remove_stage(" + std::to_string(index) + "): the tree has " + std::to_string(size()) + " stages");
-  if (size() == 1) throw UsageError("taskmgr: remove_stage(0) of the last stage: a tree has at least one");
+  require_index(index, size() - 1, "remove_stage");
+  if (size() == 1) throw UsageError("taskmgr: remove_stage() of the last stage: a tree has at least one");
   detail::Stages stages;
   for (std::size_t k = 0; k != size(); ++k) {
     if (k != index) stages.push_back(state_->stages[k]);
@@ -324,21 +355,19 @@ TaskTree<In, Out>& TaskTree<In, Out>::put(detail::Stages stages, const std::stri
   require_rest(call.c_str());
   const std::type_info* given = &typeid(In);
   for (std::size_t k = 0; k != stages.size(); ++k) {
-    if (stages[k]->in() != *given) {
-      auto fitting = stages[k]->taking(*given);
-      if (fitting == nullptr) {
-        throw StageMismatch("taskmgr: " + call + "(): \"" + detail::stage_name(*stages[k], k) + "\" takes " +
-                            detail::type_name(stages[k]->in()) + ", but " +
-                            (k == 0 ? std::string("the tree is given ") : '"' + detail::stage_name(*stages[k - 1], k - 1) + "\" returns ") +
-                            detail::type_name(*given));
-      }
-      stages[k] = std::move(fitting);
+    auto fitting = stages[k]->taking(*given, stages[k]);
+    if (fitting == nullptr) {
+      const std::string giver = k == 0 ? "the tree is given " : detail::quoted_name(*stages[k - 1], k - 1) + " returns ";
+      throw StageMismatch("taskmgr: " + call + "(): " + detail::quoted_name(*stages[k], k) + " takes " +
+                          detail::type_name(stages[k]->in()) + ", but " + giver + detail::type_name(*given));
     }
+    stages[k] = std::move(fitting);
     given = &stages[k]->out();
   }
   if (*given != typeid(Out)) {
-    throw StageMismatch("taskmgr: " + call + "(): \"" + detail::stage_name(*stages.back(), stages.size() - 1) + "\" would be the last stage and returns " +
-                        detail::type_name(*given) + ", but the tree returns " + detail::type_name(typeid(Out)));
+    throw StageMismatch("taskmgr: " + call + "(): " + detail::quoted_name(*stages.back(), stages.size() - 1) +
+                        " would be the last stage and returns " + detail::type_name(*given) + ", but the tree returns " +
+                        detail::type_name(typeid(Out)));
   }
   state_->stages = std::move(stages);
   return *this;

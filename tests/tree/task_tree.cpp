@@ -1,0 +1,646 @@
+// SPDX-License-Identifier: MIT
+#include <taskmgr/tree/task_tree.hpp>
+
+#include <doctest/doctest.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <numeric>
+#include <optional>
+#include <set>
+#include <span>
+#include <stdexcept>
+#include <stop_token>
+#include <string>
+#include <thread>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include <taskmgr/run/awaits.hpp>
+
+#include "support/build.hpp"
+#include "support/manager.hpp"
+#include "support/modes.hpp"
+#include "support/random.hpp"
+#include "support/wait.hpp"
+
+using support::Coroutine;
+using support::Function;
+using support::numbers;
+using taskmgr::Context;
+using taskmgr::Duplicates;
+using taskmgr::Mode;
+using taskmgr::Options;
+using taskmgr::State;
+using taskmgr::StageMismatch;
+using taskmgr::TaskManager;
+using taskmgr::TaskTree;
+using taskmgr::TreeMode;
+using taskmgr::TreeOptions;
+using taskmgr::UsageError;
+using namespace std::chrono_literals;
+
+static_assert(std::is_nothrow_move_constructible_v<TaskTree<int, int>>);
+static_assert(!std::is_copy_constructible_v<TaskTree<int, int>>);
+
+namespace {
+
+using Tree = TaskTree<int, int>;
+using support::Sink;
+
+/// As support::modes, for trees.
+#ifdef TASKMGR_TEST_SANITIZED
+constexpr TreeMode tree_modes[] = {TreeMode::serial, TreeMode::pipeline};
+#else
+constexpr TreeMode tree_modes[] = {TreeMode::serial, TreeMode::pipeline, TreeMode::process};
+#endif
+constexpr TreeMode tree_modes_in_memory[] = {TreeMode::serial, TreeMode::pipeline};
+
+std::string name(TreeMode mode) {
+  switch (mode) {
+    case TreeMode::serial: return "serial";
+    case TreeMode::pipeline: return "pipeline";
+    case TreeMode::process: return "process";
+  }
+  return "unknown";
+}
+
+/// One more stage, in whichever mode.
+void add(Tree& tree, Function function, Options options = {}) {
+  if (options.mode == Mode::coroutine) tree.add_stage(TaskManager{Coroutine{std::move(function)}, std::move(options)});
+  else tree.add_stage(TaskManager<Function>{std::move(function), std::move(options)});
+}
+
+/// A tree of these alone.
+Tree tree_of(std::vector<std::pair<Function, Options>> stages) {
+  Tree tree{TaskManager<Function>{[](Context&, int x) { return x; }}};
+  for (auto& [function, options] : stages) add(tree, std::move(function), std::move(options));
+  tree.remove_stage(0);
+  return tree;
+}
+
+const Function halve = [](Context&, int x) { return x / 2; };
+
+struct Half {
+  double operator()(double x) const { return x / 2; }
+};
+
+Function plus(int n) {
+  return [n](Context&, int x) { return x + n; };
+}
+
+}  // namespace
+
+TEST_CASE("every two and three modes work together, in every way to run") {
+  for (const TreeMode how : tree_modes) {
+    for (const Mode first : support::modes) {
+      for (const Mode second : support::modes) {
+        INFO(name(how), ": ", support::name(first), ", ", support::name(second));
+        Tree two = tree_of({{plus(1), {.mode = first, .workers = 2}}, {[](Context&, int x) { return x / 2; }, {.mode = second, .workers = 2}}});
+        two.set_mode(how);
+        const auto report = two.start(numbers(50));
+        REQUIRE(report.succeeded == 50);
+        for (const auto& outcome : report.outcomes()) CHECK(outcome.value() == (outcome.task() + 1) / 2);
+        for (const Mode third : support::modes) {
+          CAPTURE(support::name(third));
+          Tree three = tree_of({{plus(1), {.mode = first, .workers = 2}},
+                                {[](Context&, int x) {
+                                   if (x % 7 == 3) throw std::runtime_error("seven");
+                                   return x / 2;
+                                 },
+                                 {.mode = second, .workers = 2}},
+                                {[](Context&, int x) { return x * 3; }, {.mode = third, .workers = 3, .name = "third"}}});
+          three.set_mode(how);
+          const auto of_three = three.start(numbers(40));
+          REQUIRE(of_three.outcomes().size() == 40);
+          for (const auto& outcome : of_three.outcomes()) {
+            if ((outcome.task() + 1) % 7 == 3) {
+              REQUIRE(outcome.state() == State::failed);
+              CHECK(outcome.error().message() == "seven");
+              CHECK(outcome.error().stage() == "stage 1");
+              CHECK(outcome.error().stage_index() == 1);
+            } else {
+              CHECK(outcome.value() == (outcome.task() + 1) / 2 * 3);
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("random chains come to what their functions come to, whoever runs them") {
+  INFO("TASKMGR_SEED=", support::seed());
+  support::Random random;
+  for (int round = 0; round < support::times(60); ++round) {
+    CAPTURE(round);
+    struct Step {
+      int divide, add, bad, modulus;
+    };
+    std::vector<Step> steps;
+    std::vector<std::pair<Function, Options>> stages;
+    const std::size_t length = 1 + random.below(5);
+    for (std::size_t k = 0; k < length; ++k) {
+      const Step step{1 + random.number(3), random.number(10), random.number(12), 5 + random.number(7)};
+      const auto mode = support::modes[random.below(std::size(support::modes))];
+      const int flaky = random.number(4);
+      steps.push_back(step);
+      stages.push_back({[step, flaky](Context& context, int x) {
+                          if (flaky == 0 && context.attempt() == 1 && x % 3 == 0) throw std::runtime_error("again");
+                          if (x % step.modulus == step.bad) throw std::logic_error("bad");
+                          return x / step.divide + step.add;
+                        },
+                        {.mode = mode,
+                         .workers = 1 + random.below(4),
+                         .retry = {.max_retries = 1, .base_delay = 10us},
+                         .duplicates = random.below(2) == 0 ? Duplicates::share : Duplicates::run}});
+    }
+    Tree tree = tree_of(std::move(stages));
+    const TreeMode how = tree_modes[random.below(std::size(tree_modes))];
+    tree.set_options({.mode = how, .capacity = random.below(3) == 0 ? 1 + random.below(5) : 0});
+    std::vector<int> tasks(random.below(300));
+    for (int& task : tasks) task = random.number(200);
+    CAPTURE(name(how));
+
+    std::size_t called = 0;
+    const auto report = tree.start(tasks, Sink{[&](auto& outcome) {
+      ++called;
+      CHECK(outcome.state() != State::cancelled);
+    }});
+    CHECK(report.total == tasks.size());
+    CHECK(called == report.outcomes().size());
+    CHECK(report.succeeded + report.failed + report.duplicates == tasks.size());
+    for (std::size_t k = 0; k < tasks.size(); ++k) {
+      int x = tasks[k];
+      std::optional<std::size_t> failed;
+      for (std::size_t s = 0; s < steps.size() && !failed; ++s) {
+        if (x % steps[s].modulus == steps[s].bad) failed = s;
+        else x = x / steps[s].divide + steps[s].add;
+      }
+      if (failed) {
+        REQUIRE(report[k].state() == State::failed);
+        CHECK(report[k].error().stage_index() == *failed);
+        CHECK(report.error_map().contains(tasks[k]));
+      } else {
+        REQUIRE(report[k].state() == State::succeeded);
+        CHECK(report[k].value() == x);
+        CHECK(report.success_map().at(tasks[k]) == x);
+      }
+    }
+  }
+}
+
+TEST_CASE("a value that several tasks come to is run once, and is the result of all") {
+  for (const TreeMode how : tree_modes_in_memory) {
+    CAPTURE(name(how));
+    std::atomic<int> calls{0};
+    const auto make = [&](Duplicates duplicates) {
+      Tree tree = tree_of({{[](Context&, int x) { return x / 10; }, {}},
+                           {[&](Context&, int x) {
+                              ++calls;
+                              if (x == 3) throw std::runtime_error("three");
+                              return x * x;
+                            },
+                            {.mode = Mode::thread, .workers = 2, .duplicates = duplicates}}});
+      tree.set_mode(how);
+      return tree;
+    };
+    const auto shared = make(Duplicates::share).start(numbers(100));
+    CHECK(calls == 10);
+    CHECK(shared.succeeded == 90);
+    CHECK(shared.failed == 10);
+    for (const auto& outcome : shared.outcomes()) {
+      if (outcome.task() / 10 == 3) CHECK(outcome.error().message() == "three");
+      else CHECK(outcome.value() == (outcome.task() / 10) * (outcome.task() / 10));
+    }
+    CHECK(shared.error_map().size() == 10);
+    CHECK(shared.success_map().size() == 90);
+
+    calls = 0;
+    const auto single = make(Duplicates::run).start(numbers(100));
+    CHECK(calls == 100);
+    CHECK(single.succeeded == 90);
+    CHECK(single.success_map().at(99) == 81);
+  }
+}
+
+TEST_CASE("a shared result is copied by take, and a result of one's own is moved") {
+  const TaskTree texts{halve, [](int x) { return std::string(100, static_cast<char>('a' + x)); }};
+  auto report = texts.start({0, 1, 2});
+  auto outcomes = report.outcomes();
+  CHECK(outcomes[0].take() == std::string(100, 'a'));
+  CHECK(outcomes[0].value() == std::string(100, 'a'));
+  CHECK(outcomes[1].value() == std::string(100, 'a'));
+  CHECK(outcomes[2].take() == std::string(100, 'b'));
+  CHECK(outcomes[2].value().empty());
+  const auto all = texts.start({0, 1, 2}).success_map().to<std::map<int, std::string>>();
+  CHECK(all.at(0) == all.at(1));
+  CHECK(all.at(1) == std::string(100, 'a'));
+
+  const TaskTree owners{halve, [](int x) { return std::make_unique<int>(x); }};
+  auto owned = owners.start({0, 1, 2});
+  CHECK(*owned.success_map().at(1) == 0);
+  CHECK_THROWS_AS(static_cast<void>(owned.outcomes()[0].take()), UsageError);
+  CHECK(*owned.outcomes()[2].take() == 1);
+}
+
+TEST_CASE("a sink hears of each initial task once, of those that share a result as well") {
+  for (const TreeMode how : tree_modes) {
+    CAPTURE(name(how));
+    Tree tree = tree_of({{[](Context&, int x) { return x % 7; }, {}}, {[](Context&, int x) { return x % 3; }, {}}, {plus(5), {}}});
+    tree.set_mode(how);
+    std::map<int, int> heard;
+    const auto report = tree.start(numbers(200), Sink{[&](auto& outcome) {
+      CHECK(heard.emplace(outcome.task(), outcome.take()).second);
+    }});
+    CHECK(heard.size() == 200);
+    for (const auto& [task, value] : heard) CHECK(value == task % 7 % 3 + 5);
+    CHECK(report.success_map().at(199) == 199 % 7 % 3 + 5);
+  }
+}
+
+TEST_CASE("what a sink or the source throws comes out at the end, and the rest is run") {
+  for (const TreeMode how : tree_modes_in_memory) {
+    std::atomic<int> calls{0};
+    Tree tree = tree_of({{plus(1), {}}, {[&](Context&, int x) {
+                                           ++calls;
+                                           return x;
+                                         },
+                                         {}}});
+    tree.set_mode(how);
+    CHECK_THROWS_WITH_AS(static_cast<void>(tree.start(numbers(20), Sink{[](auto&) { throw std::runtime_error("sink"); }})), "sink", std::runtime_error);
+    CHECK(calls == 20);
+    auto source = std::views::iota(0, 30) | std::views::transform([](int x) {
+                    if (x == 10) throw std::runtime_error("source");
+                    return x;
+                  });
+    CHECK_THROWS_WITH_AS(static_cast<void>(tree.start(source)), "source", std::runtime_error);
+    CHECK(calls == 30);
+  }
+}
+
+TEST_CASE("what cannot be copied, or throws when it is moved, goes through a tree") {
+  struct Thrower {
+    explicit Thrower(int number) : n(number) {}
+    Thrower(Thrower&& other) : n(other.n) {
+      if (n == 3 && --left == 0) throw std::runtime_error("moved once too often");
+    }
+    Thrower& operator=(Thrower&&) = delete;
+    int n;
+    int left = 1000;
+  };
+  for (const TreeMode how : tree_modes_in_memory) {
+    CAPTURE(name(how));
+    TaskTree tree{[](const std::unique_ptr<int>& x) { return std::make_unique<int>(*x + 1); },
+                  [](const std::unique_ptr<int>& x) { return Thrower{*x}; },
+                  [](const Thrower& x) { return std::make_unique<int>(x.n); }};
+    tree.set_mode(how);
+    std::vector<std::unique_ptr<int>> tasks;
+    for (int k = 0; k < 20; ++k) tasks.push_back(std::make_unique<int>(k));
+    auto report = tree.start(std::move(tasks));
+    CHECK(report.ok());
+    for (auto&& outcome : report.outcomes()) CHECK(*outcome.take() == *outcome.task() + 1);
+  }
+}
+
+TEST_CASE("functions that return nothing, and conversions between stages") {
+  const TaskTree tree{plus(1), Half{}, [](const double&) {}};
+  static_assert(std::is_same_v<decltype(tree.start({1})), taskmgr::TreeReport<int, std::monostate>>);
+  CHECK(tree.start({1, 2, 3}).succeeded == 3);
+  const TaskTree pairs{[](int x) { return std::pair{x, x + 1}; }, [](int a, int b) { return a * b; }};
+  CHECK(pairs.start({2, 3}).success_map().at(3) == 12);
+  const TaskTree<std::string, std::size_t> generic{[](const auto& text) { return 2 * text.size(); }};
+  CHECK(generic.start({"ab", "c"}).success_map().at("ab") == 4);
+  const std::vector<const char*> views{"abc"};
+  CHECK(generic.start(views).success_map().at("abc") == 6);
+}
+
+TEST_CASE("a tree may be a stage, and goes on by itself") {
+  Tree inner = tree_of({{plus(1), {.name = "one"}}, {plus(2), {.name = "two"}}});
+  const TaskTree outer{inner, TaskManager{plus(-2)}};
+  CHECK(outer.size() == 3);
+  inner.remove_stage(0);
+  CHECK(inner.start({1}).success_map().at(1) == 3);
+  CHECK(outer.start({1}).success_map().at(1) == 2);
+  const TaskTree moved{std::move(inner), plus(7)};
+  CHECK(moved.start({1}).success_map().at(1) == 10);
+}
+
+TEST_CASE("a slow stage holds the earlier ones back") {
+  for (const std::size_t capacity : {std::size_t{1}, std::size_t{8}}) {
+    CAPTURE(capacity);
+    std::atomic<int> made{0};
+    std::atomic<int> done{0};
+    std::atomic<int> most{0};
+    Tree tree = tree_of({{[&](Context&, int x) {
+                            const int ahead = ++made - done.load();
+                            int seen = most.load();
+                            while (seen < ahead && !most.compare_exchange_weak(seen, ahead)) {
+                            }
+                            return x;
+                          },
+                          {.mode = Mode::thread, .workers = 2}},
+                         {plus(0), {}},
+                         {[&](Context&, int x) {
+                            std::this_thread::sleep_for(200us);
+                            ++done;
+                            return x;
+                          },
+                          {}}});
+    tree.set_options({.mode = TreeMode::pipeline, .capacity = capacity});
+    CHECK(tree.start(numbers(300)).ok());
+    // between each two stages so many, what the workers are at, and what each has done and not handed on
+    CHECK(most <= static_cast<int>(2 * capacity + 2 * (2 + 1 + 1) + 2));
+  }
+}
+
+TEST_CASE("a pipeline's stages run at the same time, and each result goes on at once") {
+  support::Counter through;
+  Tree tree = tree_of({{[&](Context&, int x) {
+                          if (x == 1) CHECK(through.wait_for(1, 10s));  // of 0, while the first stage is not done
+                          return x;
+                        },
+                        {.mode = Mode::serial}},
+                       {[&](Context&, int x) {
+                          through.add();
+                          return x;
+                        },
+                        {}}});
+  tree.set_mode(TreeMode::pipeline);
+  CHECK(tree.start({0, 1}).ok());
+}
+
+TEST_CASE("a run is cancelled in any stage, at any moment, and every task has an outcome") {
+  INFO("TASKMGR_SEED=", support::seed());
+  support::Random random;
+  for (const TreeMode how : tree_modes) {
+    for (int round = 0; round < support::times(40); ++round) {
+      CAPTURE(name(how));
+      std::vector<std::pair<Function, Options>> stages;
+      for (int k = 0; k < 3; ++k) {
+        stages.push_back({[](Context& context, int x) {
+                            for (int n = 0; n < x % 5 && !context.stop_requested(); ++n) std::this_thread::sleep_for(20us);
+                            return x / 2;
+                          },
+                          {.mode = support::modes[random.below(std::size(support::modes))], .workers = 1 + random.below(3)}});
+      }
+      Tree tree = tree_of(std::move(stages));
+      tree.set_options({.mode = how, .capacity = random.below(2) * 3});
+      std::size_t heard = 0;
+      {
+        auto run = tree.launch(numbers(400), Sink{[&](auto&) { ++heard; }});
+        std::this_thread::sleep_for(std::chrono::microseconds(random.below(5000)));
+        CHECK_THROWS_AS(tree.set_mode(how), UsageError);
+        switch (random.below(3)) {
+          case 0:
+            run.cancel();
+            {
+              const auto report = run.wait();
+              CHECK(report.succeeded + report.cancelled == 400);
+              CHECK(report.failed == 0);
+              for (const auto& outcome : report.outcomes()) {
+                if (outcome.state() == State::succeeded) CHECK(outcome.value() == outcome.task() / 2 / 2 / 2);
+              }
+            }
+            break;
+          case 1: CHECK(run.wait().ok()); break;
+          default: break;  // its end cancels it
+        }
+      }
+      CHECK(heard == 400);
+      tree.set_mode(how);
+    }
+  }
+}
+
+TEST_CASE("a tree halts at so many failures, and so it does with a stage that halts") {
+  for (const TreeMode how : tree_modes) {
+    CAPTURE(name(how));
+    Tree tree = tree_of({{plus(0), {.mode = Mode::thread, .workers = 2}}, {[](Context&, int x) -> int {
+                                                                               if (x % 2 == 0) throw std::runtime_error("even");
+                                                                               return x;
+                                                                             },
+                                                                             {}}});
+    tree.set_options({.mode = how, .halt = {.failures = 3}});
+    const auto report = tree.start(numbers(10000));
+    CHECK(report.failed >= 3);
+    CHECK(report.cancelled > 0);
+    CHECK(report.total == report.succeeded + report.failed + report.cancelled);
+
+    Tree stage_halts = tree_of({{plus(0), {}}, {[](Context&, int) -> int { throw std::runtime_error("no"); }, {.halt = {.failures = 2}}}, {plus(0), {}}});
+    stage_halts.set_mode(how);
+    const auto halted = stage_halts.start(numbers(5000));
+    CHECK(halted.failed >= 2);
+    CHECK(halted.cancelled > 0);
+    CHECK(halted.succeeded == 0);
+  }
+}
+
+TEST_CASE("a stage without workers ends the run with an error, in whichever place") {
+  for (const TreeMode how : tree_modes) {
+    for (std::size_t bad = 0; bad < 3; ++bad) {
+      for (const Mode mode : support::modes_of_functions) {
+        CAPTURE(name(how));
+        CAPTURE(support::name(mode));
+        std::vector<std::pair<Function, Options>> stages;
+        for (std::size_t k = 0; k < 3; ++k) {
+          Options options{.mode = mode, .workers = 2};
+          if (k == bad) options.on_worker_start = [](std::size_t) { throw std::runtime_error("not today"); };
+          stages.push_back({plus(1), std::move(options)});
+        }
+        Tree tree = tree_of(std::move(stages));
+        tree.set_options({.mode = how, .capacity = 2});
+        CHECK_THROWS_WITH_AS(static_cast<void>(tree.start(numbers(3000))), "not today", std::runtime_error);
+      }
+    }
+  }
+}
+
+#ifndef TASKMGR_TEST_SANITIZED
+TEST_CASE("a stage's worker that dies costs an attempt") {
+  for (const TreeMode how : tree_modes) {
+    CAPTURE(name(how));
+    Tree tree = tree_of({{plus(1), {.mode = Mode::thread, .workers = 2}},
+                         {[](Context& context, int x) {
+                            if (x % 10 == 3 && context.attempt() == 1) ::raise(SIGKILL);
+                            if (x % 10 == 4) ::raise(SIGKILL);
+                            return x * 2;
+                          },
+                          {.mode = Mode::process, .workers = 2, .retry = {.max_retries = 1, .base_delay = 1ms}, .name = "deadly"}},
+                         {plus(1), {}}});
+    tree.set_mode(how);
+    const auto report = tree.start(numbers(60));
+    CHECK(report.failed == 6);
+    CHECK(report.succeeded == 54);
+    CHECK(report.success_map().at(2) == 7);
+    CHECK(report.error_map().at(3).kind() == taskmgr::TaskError::Kind::crash);
+    CHECK(report.error_map().at(3).stage() == "deadly");
+    CHECK(report.retries == 12);
+  }
+}
+
+TEST_CASE("what no codec can send is refused before anything runs") {
+  struct Odd {
+    explicit Odd(void* where) : at(where) {}
+    void* at;
+  };
+  int calls = 0;
+  TaskTree tree{[&calls](int x) {
+                  ++calls;
+                  return Odd{&x};
+                },
+                [](const Odd&) { return 1; }};
+  tree.set_mode(TreeMode::process);
+  CHECK_THROWS_AS(static_cast<void>(tree.start({1})), UsageError);
+  CHECK(calls == 0);
+  tree.set_mode(TreeMode::pipeline);
+  CHECK(tree.start({1}).ok());
+}
+#endif
+
+TEST_CASE("edits change all or nothing") {
+  Tree tree = tree_of({{plus(1), {.name = "one"}}, {[](Context&, int x) { return x * 2; }, {.name = "twice"}}});
+  CHECK(tree.start({1}).success_map().at(1) == 4);
+  tree.insert_stage(1, plus(10));
+  CHECK(tree.start({1}).success_map().at(1) == 24);
+  tree.replace_stage(1, plus(-5));
+  CHECK(tree.start({1}).success_map().at(1) == -6);
+  tree.remove_stage(1);
+
+  const TaskManager sizes{[](const std::string& text) { return static_cast<int>(text.size()); }, {.name = "sizes"}};
+  const TaskManager words{[](int x) { return std::to_string(x); }, {.name = "words"}};
+  const auto message = [&](auto&& edit) {
+    try {
+      edit();
+    } catch (const StageMismatch& mismatch) {
+      CHECK(tree.size() == 2);
+      CHECK(tree.start({1}).success_map().at(1) == 4);
+      return std::string(mismatch.what());
+    }
+    return std::string();
+  };
+  CHECK(message([&] { tree.insert_stage(1, sizes); }) == "taskmgr: insert_stage(): \"sizes\" takes std::string, but \"one\" returns int");
+  CHECK(message([&] { tree.insert_stage(0, sizes); }) == "taskmgr: insert_stage(): \"sizes\" takes std::string, but the tree is given int");
+  CHECK(message([&] { tree.replace_stage(0, words); }) == "taskmgr: replace_stage(): \"twice\" takes int, but \"words\" returns std::string");
+  CHECK(message([&] { tree.add_stage(words); }) ==
+        "taskmgr: add_stage(): \"words\" would be the last stage and returns std::string, but the tree returns int");
+  CHECK_THROWS_AS(tree.insert_stage(3, plus(1)), std::out_of_range);
+  CHECK_THROWS_AS(tree.replace_stage(2, plus(1)), std::out_of_range);
+  CHECK_THROWS_AS(tree.remove_stage(2), std::out_of_range);
+  tree.remove_stage(1);
+  CHECK_THROWS_AS(tree.remove_stage(0), UsageError);
+  CHECK(tree.start({1}).success_map().at(1) == 2);
+
+  // a stage that was given another type than its signature has, by a conversion, fits again by that
+  TaskTree converted{plus(0), Half{}};
+  converted.insert_stage(1, [](int x) { return x + 0.5; });
+  CHECK(converted.start({1}).success_map().at(1) == 0.75);
+  converted.remove_stage(1);
+  CHECK(converted.start({1}).success_map().at(1) == 0.5);
+}
+
+TEST_CASE("a longer chain has the stages, the options and the observers of the shorter one") {
+  Tree tree = tree_of({{plus(1), {}}});
+  tree.set_options({.mode = TreeMode::pipeline, .name = "long"});
+  auto longer = std::move(tree).then(Half{});
+  CHECK(longer.options().name == "long");
+  CHECK(longer.start({1}).success_map().at(1) == 1.0);
+}
+
+TEST_CASE("a tree in the background: progress, and a report at the end") {
+  for (const TreeMode how : tree_modes_in_memory) {
+    support::Counter begun;
+    std::atomic<bool> go{false};
+    Tree tree = tree_of({{plus(1), {}}, {[&](Context&, int x) {
+                                           begun.add();
+                                           while (!go.load()) std::this_thread::sleep_for(100us);
+                                           return x;
+                                         },
+                                         {.mode = Mode::thread, .workers = 2}}});
+    tree.set_mode(how);
+    auto run = tree.launch(numbers(10), Sink{[](auto&) {}});
+    begun.wait_for(2);
+    CHECK(!run.done());
+    CHECK(run.progress().total == 10);
+    CHECK(run.progress().succeeded < 10);
+    CHECK_THROWS_AS(tree.add_stage(plus(1)), UsageError);
+    go = true;
+    CHECK(run.wait().succeeded == 10);
+    CHECK(run.progress().succeeded == 10);
+    CHECK(run.done());
+  }
+}
+
+TEST_CASE("a coroutine awaits a tree, and to stop it cancels that") {
+  Tree tree = tree_of({{plus(1), {.mode = Mode::coroutine}}, {plus(2), {.mode = Mode::thread, .workers = 2}}});
+  for (const TreeMode how : tree_modes) {
+    tree.set_mode(how);
+    const auto outer = [&]() -> taskmgr::Async<int> {
+      auto pending = tree.start_async(numbers(10));
+      auto report = co_await pending;
+      co_return report.success_map().at(9);
+    };
+    CHECK(taskmgr::run(outer()) == 12);
+  }
+}
+
+TEST_CASE("observers of a tree hear of every stage by its name") {
+  struct Names : taskmgr::Observer {
+    void on_event(const taskmgr::Event& event) override {
+      ++heard[{std::string(event.manager), std::string(event.stage)}][event.kind];
+      if (event.kind == taskmgr::EventKind::task_succeeded) numbers_.insert(event.task);
+    }
+    std::map<std::pair<std::string, std::string>, std::map<taskmgr::EventKind, int>> heard;
+    std::set<std::uint64_t> numbers_;
+  };
+  for (const TreeMode how : tree_modes) {
+    Names names;
+    Tree tree = tree_of({{plus(1), {.name = "first"}}, {[](Context&, int x) { return x / 2; }, {}}, {plus(1), {}}});
+    tree.set_mode(how);
+    tree.observe(names);
+    CHECK(tree.start({4, 4, 5, 7}).ok());
+    using taskmgr::EventKind;
+    CHECK(names.heard.size() == 3);
+    CHECK(names.heard[{"first", "first"}][EventKind::task_succeeded] == 3);
+    CHECK(names.heard[{"stage 1", "stage 1"}][EventKind::task_succeeded] == 3);
+    CHECK(names.heard[{"stage 2", "stage 2"}][EventKind::task_succeeded] == 3);
+    for (auto& [who, kinds] : names.heard) {
+      CHECK(kinds[EventKind::batch_started] == 1);
+      CHECK(kinds[EventKind::batch_finished] == 1);
+    }
+    CHECK(names.numbers_ == std::set<std::uint64_t>{0, 2, 3});  // the numbers of the initial tasks in their source
+  }
+}
+
+TEST_CASE("a manager that is borrowed serves several stages, trees and threads at once") {
+  const TaskManager one{plus(1), {.mode = Mode::thread, .workers = 2}};
+  Tree tree{one, one, one};
+  tree.set_mode(TreeMode::pipeline);
+  std::vector<std::jthread> threads;
+  for (int k = 0; k < 4; ++k) {
+    threads.emplace_back([&] {
+      for (int round = 0; round < 5; ++round) CHECK(tree.start(numbers(200)).success_map().at(199) == 202);
+    });
+  }
+  threads.clear();
+  CHECK(one.start({1}).success_map().at(1) == 2);
+}
+
+TEST_CASE("options of a tree that cannot be are refused by their names") {
+  Tree tree = tree_of({{plus(1), {}}});
+  CHECK_THROWS_WITH_AS(tree.set_options({.halt = {.failure_ratio = 2}}), "taskmgr: TreeOptions::halt.failure_ratio must be in [0, 1], but is 2",
+                       std::invalid_argument);
+  CHECK(tree.start({}).total == 0);
+  for (const TreeMode how : tree_modes) CHECK(tree.set_mode(how).start(std::vector<int>{}).ok());
+}
