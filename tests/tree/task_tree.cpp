@@ -33,6 +33,7 @@
 #include "support/manager.hpp"
 #include "support/modes.hpp"
 #include "support/random.hpp"
+#include "support/source.hpp"
 #include "support/wait.hpp"
 
 using support::Coroutine;
@@ -281,10 +282,9 @@ TEST_CASE("what a sink or the source throws comes out at the end, and the rest i
     tree.set_mode(how);
     CHECK_THROWS_WITH_AS(static_cast<void>(tree.start(numbers(20), Sink{[](auto&) { throw std::runtime_error("sink"); }})), "sink", std::runtime_error);
     CHECK(calls == 20);
-    auto source = std::views::iota(0, 30) | std::views::transform([](int x) {
-                    if (x == 10) throw std::runtime_error("source");
-                    return x;
-                  });
+    const support::Source source{30, [](support::Source::Step step, int at) {
+                                   if (step == support::Source::Step::next && at == 9) throw std::runtime_error("source");
+                                 }};
     CHECK_THROWS_WITH_AS(static_cast<void>(tree.start(source)), "source", std::runtime_error);
     CHECK(calls == 30);
   }
@@ -643,4 +643,34 @@ TEST_CASE("options of a tree that cannot be are refused by their names") {
                        std::invalid_argument);
   CHECK(tree.start({}).total == 0);
   for (const TreeMode how : tree_modes) CHECK(tree.set_mode(how).start(std::vector<int>{}).ok());
+}
+
+TEST_CASE("bars of a tree's stages can be had, and the report knows what each stage has done") {
+  const TaskTree tree = [] {
+    Tree made = tree_of({{plus(1), {.name = "first"}},
+                         {[](Context&, int x) {
+                            if (x == 3) throw std::runtime_error("three");
+                            std::this_thread::sleep_for(1ms);
+                            return x / 2;
+                          },
+                          {.mode = Mode::thread, .workers = 2, .name = "the \"second\"", .timings = true}},
+                         {plus(1), {}}});
+    made.set_mode(TreeMode::pipeline);
+    return made;
+  }();
+  const auto report = tree.start(numbers(10));
+  REQUIRE(report.stages().size() == 3);
+  CHECK(report.stages()[1].name == "the \"second\"");
+  CHECK(report.stages()[1].progress.total == 10);
+  CHECK(report.stages()[1].progress.failed == 1);
+  CHECK(report.stages()[1].running >= 9ms);
+  CHECK(report.stages()[2].progress.total == 5);  // two by two they come to one value
+  CHECK(tree.to_text() == "tree\n-> first\n  -> the \"second\"\n    -> stage 2\n");
+  CHECK(tree.to_text(report).find("  -> the \"second\": 10 in, 9 out, 1 failed, ") != std::string::npos);
+  CHECK(tree.to_text(report).find(" ms (the slowest)\n    -> stage 2: 5 in, 5 out\n") != std::string::npos);
+  CHECK(tree.to_dot() == "digraph \"tree\" {\n  rankdir=LR;\n  node [shape=box];\n  s0 [label=\"first\"];\n"
+                         "  s1 [label=\"the \\\"second\\\"\"];\n  s0 -> s1;\n  s2 [label=\"stage 2\"];\n  s1 -> s2;\n}\n");
+  CHECK(tree.to_dot(report).find("style=bold, color=red") != std::string::npos);
+  CHECK(tree.to_mermaid() == "flowchart LR\n  s0[\"first\"]\n  s1[\"the #34;second#34;\"]\n  s0 --> s1\n  s2[\"stage 2\"]\n  s1 --> s2\n");
+  CHECK(tree.to_mermaid(report).find("10 in, 9 out") != std::string::npos);
 }

@@ -133,7 +133,7 @@ class Flow final : public AnyFlow<Task, R>, public RemoteAttempts<Flow<F, Task, 
   /// The next outcome if there is one now. The one before is given up. Throws as `next`, at the end.
   [[nodiscard]] Outcome<Task, R>* next_now();
   /// Nothing comes any more.
-  [[nodiscard]] bool ended() const noexcept { return ended_; }
+  [[nodiscard]] bool is_over() const noexcept { return ended_; }
   /// The number of the task of the current outcome.
   [[nodiscard]] std::uint64_t current() const noexcept { return at(current_id_).number; }
   /// There is none now: works, or waits until there may be one.

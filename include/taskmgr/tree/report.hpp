@@ -4,11 +4,12 @@
 /// \file
 /// What came of a run of a tree.
 
-#include <memory>
 #include <utility>
+#include <vector>
 
 #include "../core/format.hpp"
 #include "../core/report.hpp"
+#include "drawing.hpp"
 
 namespace taskmgr {
 
@@ -21,6 +22,13 @@ template <class In, class Out>
 class [[nodiscard]] TreeReport : public Report<In, Out> {
  public:
   using Report<In, Out>::Report;
+
+  /// What each stage has done, in their order.
+  [[nodiscard]] const std::vector<StageSummary>& stages() const noexcept { return stages_; }
+
+  /// For the library.
+  void set_stages(std::vector<StageSummary> stages) noexcept { stages_ = std::move(stages); }
+
   TreeReport() = default;
   TreeReport(TreeReport&&) noexcept = default;
   TreeReport& operator=(TreeReport&&) noexcept = default;
@@ -28,6 +36,7 @@ class [[nodiscard]] TreeReport : public Report<In, Out> {
  private:
   friend struct detail::ReportAccess;
   TreeReport(const TreeReport&) = default;
+  std::vector<StageSummary> stages_;
 };
 
 }  // namespace taskmgr

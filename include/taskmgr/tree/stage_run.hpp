@@ -20,6 +20,7 @@
 #include "../observe/progress_bar.hpp"
 #include "../run/flow.hpp"
 #include "channel.hpp"
+#include "drawing.hpp"
 #include "feed.hpp"
 #include "ledger.hpp"
 
@@ -65,6 +66,8 @@ class AnyStageRun {
   virtual void drive() noexcept = 0;
   virtual void halt() noexcept = 0;
   [[nodiscard]] virtual Progress progress() const noexcept = 0;
+  /// After `drive`.
+  [[nodiscard]] virtual StageSummary summary() const = 0;
   /// Has a thread of the stage's manager do a job; false if there is none.
   [[nodiscard]] virtual bool post(Job job) noexcept = 0;
 };
@@ -99,6 +102,9 @@ class StageRun final : public AnyStageRun {
   void drive() noexcept override;
   void halt() noexcept override { flow_.halt(); }
   [[nodiscard]] Progress progress() const noexcept override { return flow_.progress(); }
+  [[nodiscard]] StageSummary summary() const override {
+    return {place_.name, options_.mode, worker_count(options_), flow_.progress(), running_for_};
+  }
   [[nodiscard]] bool post(Job job) noexcept override { return workshop_.pool.post(job); }
 
  private:
@@ -147,6 +153,7 @@ class StageRun final : public AnyStageRun {
   Channel<R>* next_ = nullptr;
   Results<R>* results_ = nullptr;
   List<Item<R>> made_;  // to be handed on
+  std::chrono::nanoseconds running_for_{0};
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -179,13 +186,13 @@ Hub::Observers StageRun<F, T, R>::observers_of(const Hub::Observers& manager, co
 template <class F, class T, class R>
 void StageRun<F, T, R>::drive() noexcept {
   try {
-    while (!flow_.ended()) {
+    while (!flow_.is_over()) {
       if (Outcome<T, R>* const outcome = flow_.next_now()) {
         pass(*outcome);
         if (made_.size() >= together) hand_on();
       } else if (!made_.empty()) {
         hand_on();
-      } else if (!flow_.ended()) {
+      } else if (!flow_.is_over()) {
         flow_.get_on();
       }
     }
@@ -203,6 +210,7 @@ template <class F, class T, class R>
 void StageRun<F, T, R>::pass(Outcome<T, R>& outcome) noexcept {
   const std::size_t origin = ledger_.origin(flow_.current());
   ledger_.add_duration(origin, outcome.duration());
+  running_for_ += outcome.duration();
   switch (outcome.state()) {
     case State::succeeded:
       try {

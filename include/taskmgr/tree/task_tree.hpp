@@ -21,6 +21,7 @@
 #include "../manager/awaited.hpp"
 #include "../manager/run.hpp"
 #include "../manager/task_manager.hpp"
+#include "drawing.hpp"
 #include "report.hpp"
 #include "stage.hpp"
 #include "tree_run.hpp"
@@ -73,7 +74,15 @@ class TaskTree {
   /// Of at least one stage. Where a stage does not fit the one before it, this does not compile.
   template <class... S>
     requires(sizeof...(S) != 0 && !(sizeof...(S) == 1 && (std::is_same_v<std::remove_cvref_t<S>, TaskTree> && ...)))
-  explicit TaskTree(S&&... stages);
+  explicit TaskTree(S&&... stages) : state_(new detail::TreeState) {
+    static_assert(!std::is_same_v<In, detail::AnyTask>,
+                  "taskmgr: the first stage is generic, so the tree has no task type: write TaskTree<In, Out>{...}");
+    static_cast<void>(detail::unrecorded_error());  // made while there is memory
+    detail::append_stages<In>(state_->stages, std::forward<S>(stages)...);
+    using Last = detail::ThroughAll<In, S...>;
+    static_assert(std::is_same_v<Last, Out> || std::is_void_v<Last>,
+                  "taskmgr: the last stage of this tree returns another type than TaskTree<In, Out> names");
+  }
 
   TaskTree(TaskTree&&) noexcept = default;
   TaskTree& operator=(TaskTree&&) noexcept = default;
@@ -155,6 +164,18 @@ class TaskTree {
   template <class S>
   auto then(S&& stage) &&;
 
+  // --- drawings, with what a run has made of each stage if that is given
+
+  /// For Graphviz: `dot -Tsvg`.
+  [[nodiscard]] std::string to_dot() const { return detail::to_dot(drawing(nullptr)); }
+  [[nodiscard]] std::string to_dot(const TreeReport<In, Out>& report) const { return detail::to_dot(drawing(&report)); }
+  /// For Markdown: a flowchart.
+  [[nodiscard]] std::string to_mermaid() const { return detail::to_mermaid(drawing(nullptr)); }
+  [[nodiscard]] std::string to_mermaid(const TreeReport<In, Out>& report) const { return detail::to_mermaid(drawing(&report)); }
+  /// For a terminal: a line a stage.
+  [[nodiscard]] std::string to_text() const { return detail::to_text(drawing(nullptr)); }
+  [[nodiscard]] std::string to_text(const TreeReport<In, Out>& report) const { return detail::to_text(drawing(&report)); }
+
   /// Of stages.
   [[nodiscard]] std::size_t size() const noexcept { return state_->stages.size(); }
 
@@ -164,6 +185,7 @@ class TaskTree {
 
  private:
   void require_rest(const char* call) const;
+  [[nodiscard]] detail::Drawing drawing(const TreeReport<In, Out>* report) const;
   [[nodiscard]] std::shared_ptr<detail::Store<In, Out>> ready() const;
   void require_index(std::size_t index, std::size_t most, const std::string& call) const;
   template <class S>
@@ -194,18 +216,6 @@ constexpr auto require_tree_tasks() {
 }  // namespace detail
 
 template <class In, class Out>
-template <class... S>
-  requires(sizeof...(S) != 0 && !(sizeof...(S) == 1 && (std::is_same_v<std::remove_cvref_t<S>, TaskTree<In, Out>> && ...)))
-TaskTree<In, Out>::TaskTree(S&&... stages) : state_(new detail::TreeState) {
-  static_assert(!std::is_same_v<In, detail::AnyTask>,
-                "taskmgr: the first stage is generic, so the tree has no task type: write TaskTree<In, Out>{...}");
-  static_cast<void>(detail::unrecorded_error());  // made while there is memory
-  detail::append_stages<In>(state_->stages, std::forward<S>(stages)...);
-  static_assert(std::is_same_v<detail::ThroughAll<In, S...>, Out> || std::is_void_v<detail::ThroughAll<In, S...>>,
-                "taskmgr: the last stage of this tree returns another type than TaskTree<In, Out> names");
-}
-
-template <class In, class Out>
 void TaskTree<In, Out>::require_rest(const char* call) const {
   if (state_->runs.load() == 0) return;
   throw UsageError(std::string("taskmgr: ") + call + "() while \"" + state_->options.name + "\" runs: wait for the run");
@@ -232,6 +242,21 @@ TaskTree<In, Out>& TaskTree<In, Out>::observe(std::shared_ptr<Observer> observer
   require_rest("observe");
   state_->observers.push_back(std::move(observer));
   return *this;
+}
+
+template <class In, class Out>
+detail::Drawing TaskTree<In, Out>::drawing(const TreeReport<In, Out>* report) const {
+  detail::Drawing drawing{.name = state_->options.name};
+  for (std::size_t k = 0; k != size(); ++k) {
+    detail::Drawing::Box box{.name = detail::stage_name(*state_->stages[k], k), .note = {}};
+    if (k != 0) box.from = {k - 1};
+    if (report != nullptr && k < report->stages().size()) {
+      box.note = detail::note_of(report->stages()[k]);
+      box.marked = detail::bottleneck(report->stages()) == k;
+    }
+    drawing.boxes.push_back(std::move(box));
+  }
+  return drawing;
 }
 
 /// A store for a run that may begin.

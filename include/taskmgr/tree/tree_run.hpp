@@ -4,6 +4,7 @@
 /// \file
 /// A run of a tree: its stages, who drives them, and what comes of it.
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
@@ -12,6 +13,7 @@
 #include <mutex>
 #include <stop_token>
 #include <utility>
+#include <vector>
 
 #include "../core/list.hpp"
 #include "../core/options.hpp"
@@ -42,6 +44,7 @@ class StageRuns {
   void make(const Stages& stages, const TreeTerms& terms);
   [[nodiscard]] AnyStageRun& first() noexcept { return *runs_[0]; }
   [[nodiscard]] AnyStageRun& last() noexcept { return *runs_.back(); }
+  [[nodiscard]] std::vector<StageSummary> summaries() const;
 
   /// Runs all stages, one after the other or at once.
   void drive(bool at_once) noexcept;
@@ -101,6 +104,11 @@ class TreeRun {
   [[nodiscard]] TreeReport<In, Out> finish(std::exception_ptr& thrown) noexcept {
     TreeReport<In, Out> report{store_};
     report.retries = runs_.progress(0, 0, began_).retries;
+    try {
+      report.set_stages(runs_.summaries());
+    } catch (...) {
+      thrown_.keep(std::current_exception());  // no memory for it
+    }
     ledger_.close(report);
     thrown = thrown_.take();
     if (thrown == nullptr) thrown = ledger_.thrown().take();
@@ -188,6 +196,12 @@ inline void StageRuns::make(const Stages& stages, const TreeTerms& terms) {
   for (std::size_t k = 0; k < stages.size(); ++k) runs_.push_back(stages[k]->run({stage_name(*stages[k], k), k}, terms));
   for (std::size_t k = 1; k < runs_.size(); ++k) runs_[k - 1]->lead_to(*runs_[k]);
   drivers_ = Array<Driver>(new Driver[runs_.size()]);
+}
+
+inline std::vector<StageSummary> StageRuns::summaries() const {
+  std::vector<StageSummary> all;
+  for (const auto& run : runs_) all.push_back(run->summary());
+  return all;
 }
 
 inline void StageRuns::drive(bool at_once) noexcept {

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// A tree as a picture: for Graphviz, for Mermaid, and for a terminal.
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "../core/event.hpp"
+#include "../core/names.hpp"
+#include "../core/options.hpp"
+
+namespace taskmgr {
+
+/// What a run made of one stage.
+struct StageSummary {
+  std::string name;
+  Mode mode = Mode::serial;
+  std::size_t workers = 0;
+  /// Of the stage's own tasks: `total` came in, and those that share a value with an earlier one are not among them.
+  Progress progress{};
+  /// Of all attempts together, on all workers; zero where they were not measured: see `Outcome::duration`.
+  std::chrono::nanoseconds running{0};
+
+  /// What each worker ran on average: the stage with the most is what the others wait for.
+  [[nodiscard]] std::chrono::nanoseconds per_worker() const noexcept {
+    return running / static_cast<std::chrono::nanoseconds::rep>(workers != 0 ? workers : 1);
+  }
+};
+
+namespace detail {
+
+/// A tree as boxes and arrows. Stages are known by their number; each has those before it in front.
+struct Drawing {
+  struct Box {
+    std::string name;
+    std::string note;  // a second line; empty: none
+    bool marked = false;
+    std::vector<std::size_t> from{};
+  };
+  std::string name;
+  std::vector<Box> boxes{};
+};
+
+[[nodiscard]] std::string to_dot(const Drawing& drawing);
+[[nodiscard]] std::string to_mermaid(const Drawing& drawing);
+[[nodiscard]] std::string to_text(const Drawing& drawing);
+
+/// What is said of a stage after a run: counts, and the time if it was measured.
+[[nodiscard]] std::string note_of(const StageSummary& stage);
+
+/// The stage that held up the others, if that was measured; else none: the number of stages.
+[[nodiscard]] std::size_t bottleneck(const std::vector<StageSummary>& stages);
+
+}  // namespace detail
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+namespace detail {
+
+inline std::string replaced(std::string_view text, std::string_view characters, std::string (*by)(char)) {
+  std::string safe;
+  for (const char c : text) {
+    if (characters.find(c) != std::string_view::npos) safe += by(c);
+    else safe += c;
+  }
+  return safe;
+}
+
+inline std::string in_dot(std::string_view text) {
+  return replaced(text, "\"\\\n", [](char c) { return c == '\n' ? std::string("\\n") : std::string{'\\', c}; });
+}
+
+inline std::string to_dot(const Drawing& drawing) {
+  std::string dot = "digraph \"" + in_dot(drawing.name) + "\" {\n  rankdir=LR;\n  node [shape=box];\n";
+  for (std::size_t k = 0; k < drawing.boxes.size(); ++k) {
+    const Drawing::Box& box = drawing.boxes[k];
+    dot += "  s" + std::to_string(k) + " [label=\"" + in_dot(box.name);
+    if (!box.note.empty()) dot += "\\n" + in_dot(box.note);
+    dot += box.marked ? "\", style=bold, color=red];\n" : "\"];\n";
+    for (const std::size_t from : box.from) dot += "  s" + std::to_string(from) + " -> s" + std::to_string(k) + ";\n";
+  }
+  return dot + "}\n";
+}
+
+inline std::string in_mermaid(std::string_view text) {
+  return replaced(text, "\"#<>&\n", [](char c) {
+    return c == '\n' ? std::string("<br/>") : '#' + std::to_string(static_cast<int>(static_cast<unsigned char>(c))) + ';';
+  });
+}
+
+inline std::string to_mermaid(const Drawing& drawing) {
+  std::string text = "flowchart LR\n";
+  for (std::size_t k = 0; k < drawing.boxes.size(); ++k) {
+    const Drawing::Box& box = drawing.boxes[k];
+    const std::string id = 's' + std::to_string(k);
+    text += "  " + id + "[\"" + in_mermaid(box.name);
+    if (!box.note.empty()) text += "<br/>" + in_mermaid(box.note);
+    text += "\"]\n";
+    for (const std::size_t from : box.from) text += "  s" + std::to_string(from) + " --> " + id + "\n";
+    if (box.marked) text += "  style " + id + " stroke:#f00,stroke-width:3px\n";
+  }
+  return text;
+}
+
+inline std::string to_text(const Drawing& drawing) {
+  std::string text = drawing.name + "\n";
+  std::vector<std::size_t> depths;
+  for (const Drawing::Box& box : drawing.boxes) {
+    const std::size_t depth = box.from.empty() ? 0 : depths[box.from.front()] + 1;
+    depths.push_back(depth);
+    text += std::string(2 * depth, ' ') + "-> " + box.name;
+    if (!box.note.empty()) text += ": " + box.note;
+    if (box.marked) text += " (the slowest)";
+    text += '\n';
+  }
+  return text;
+}
+
+inline std::string note_of(const StageSummary& stage) {
+  const Progress& of = stage.progress;
+  std::string note = std::to_string(of.total) + " in, " + std::to_string(of.succeeded) + " out";
+  if (of.failed != 0) note += ", " + std::to_string(of.failed) + " failed";
+  if (of.cancelled != 0) note += ", " + std::to_string(of.cancelled) + " cancelled";
+  if (of.retries != 0) note += ", " + std::to_string(of.retries) + " retries";
+  if (stage.running.count() != 0) {
+    note += ", " + std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(stage.running).count()) + " ms";
+  }
+  return note;
+}
+
+inline std::size_t bottleneck(const std::vector<StageSummary>& stages) {
+  const auto slowest = std::max_element(stages.begin(), stages.end(),
+                                        [](const StageSummary& a, const StageSummary& b) { return a.per_worker() < b.per_worker(); });
+  if (slowest == stages.end() || slowest->running.count() == 0) return stages.size();
+  return static_cast<std::size_t>(slowest - stages.begin());
+}
+
+}  // namespace detail
+
+}  // namespace taskmgr
