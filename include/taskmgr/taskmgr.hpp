@@ -26,7 +26,6 @@
 #include "run/awaits.hpp"
 #include "run/condition.hpp"
 #include "run/event_loop.hpp"
-#include "tree/drawing.hpp"
 #include "tree/report.hpp"
 #include "tree/task_tree.hpp"
 #include "version.hpp"

@@ -664,13 +664,109 @@ TEST_CASE("bars of a tree's stages can be had, and the report knows what each st
   CHECK(report.stages()[1].progress.total == 10);
   CHECK(report.stages()[1].progress.failed == 1);
   CHECK(report.stages()[1].running >= 9ms);
-  CHECK(report.stages()[2].progress.total == 5);  // two by two they come to one value
+  CHECK(report.stages()[2].progress.total == 6);  // two by two they come to one value
   CHECK(tree.to_text() == "tree\n-> first\n  -> the \"second\"\n    -> stage 2\n");
   CHECK(tree.to_text(report).find("  -> the \"second\": 10 in, 9 out, 1 failed, ") != std::string::npos);
-  CHECK(tree.to_text(report).find(" ms (the slowest)\n    -> stage 2: 5 in, 5 out\n") != std::string::npos);
+  CHECK(tree.to_text(report).find(" ms (the slowest)\n    -> stage 2: 6 in, 6 out\n") != std::string::npos);
   CHECK(tree.to_dot() == "digraph \"tree\" {\n  rankdir=LR;\n  node [shape=box];\n  s0 [label=\"first\"];\n"
                          "  s1 [label=\"the \\\"second\\\"\"];\n  s0 -> s1;\n  s2 [label=\"stage 2\"];\n  s1 -> s2;\n}\n");
   CHECK(tree.to_dot(report).find("style=bold, color=red") != std::string::npos);
   CHECK(tree.to_mermaid() == "flowchart LR\n  s0[\"first\"]\n  s1[\"the #34;second#34;\"]\n  s0 --> s1\n  s2[\"stage 2\"]\n  s1 --> s2\n");
   CHECK(tree.to_mermaid(report).find("10 in, 9 out") != std::string::npos);
+}
+
+TEST_CASE("a stream through a tree: any order or the source's, from a source without an end") {
+  INFO("TASKMGR_SEED=", support::seed());
+  support::Random random;
+  for (const TreeMode how : tree_modes) {
+    for (const Mode mode : support::modes) {
+      CAPTURE(name(how));
+      CAPTURE(support::name(mode));
+      Tree tree = tree_of({{plus(1), {.mode = mode, .workers = 2}},
+                           {[](Context&, int x) {
+                              if (x % 10 == 3) throw std::runtime_error("three");
+                              return x / 2;
+                            },
+                            {.mode = support::modes[random.below(std::size(support::modes))], .workers = 2, .name = "second"}}});
+      tree.set_mode(how);
+      int next = 0;
+      const support::Source endless{support::Source::endless};
+      for (const auto& outcome : tree.stream(endless, {.ordered = true, .window = random.below(2) * 7})) {
+        REQUIRE(outcome.task() == next++);
+        if ((outcome.task() + 1) % 10 == 3) {
+          CHECK(outcome.error().stage() == "second");
+          CHECK(outcome.error().stage_index() == 1);
+        } else {
+          CHECK(outcome.value() == (outcome.task() + 1) / 2);
+        }
+        if (next == 500) break;
+      }
+      std::vector<int> seen;
+      for (auto& outcome : tree.stream({5, 1, 1, 4})) seen.push_back(outcome.take());
+      std::sort(seen.begin(), seen.end());
+      CHECK(seen == std::vector<int>{1, 1, 2, 3});
+    }
+  }
+}
+
+TEST_CASE("a stream holds its source back while nobody walks on, and ends where it is left or stopped") {
+  support::Counter read;
+  const support::Source source{support::Source::endless, [&](support::Source::Step step, int) {
+                                 if (step == support::Source::Step::read) read.add();
+                               }};
+  Tree tree = tree_of({{plus(1), {.mode = Mode::thread, .workers = 2}}, {plus(1), {}}});
+  {
+    auto stream = tree.stream(source, {.window = 20});
+    auto at = stream.begin();
+    CHECK((*at).value() == (*at).task() + 2);
+    std::this_thread::sleep_for(5ms);
+    CHECK(read.value() <= 20);
+    CHECK_THROWS_AS(tree.set_mode(TreeMode::pipeline), UsageError);
+  }
+  std::stop_source stop;
+  int cancelled = 0;
+  int all = 0;
+  for (const auto& outcome : tree.stream(source, {.window = 30}, stop.get_token())) {
+    if (++all == 50) stop.request_stop();
+    cancelled += outcome.state() == State::cancelled ? 1 : 0;
+  }
+  CHECK(all >= 50);
+  CHECK(all <= 50 + 30);
+  CHECK(cancelled <= 30);
+
+  const support::Source broken{100, [](support::Source::Step step, int at) {
+                                 if (step == support::Source::Step::next && at == 49) throw std::runtime_error("source");
+                               }};
+  int walked = 0;
+  const auto walk = [&](auto&& stream) {
+    walked = 0;
+    for (const auto& outcome : stream) {
+      static_cast<void>(outcome);
+      ++walked;
+    }
+  };
+  CHECK_THROWS_WITH_AS(walk(tree.stream(broken)), "source", std::runtime_error);
+  CHECK(walked == 50);
+
+  Tree failing = tree_of({{plus(1), {}}, {[](Context&, int) -> int { throw std::runtime_error("no"); }, {}}});
+  failing.set_options({.halt = {.failures = 5}});
+  walk(failing.stream(support::Source{support::Source::endless}));
+  CHECK(walked >= 5);
+  Options unready{.mode = Mode::thread, .workers = 2};
+  unready.on_worker_start = [](std::size_t) { throw std::runtime_error("not today"); };
+  Tree dead = tree_of({{plus(1), {}}, {plus(1), std::move(unready)}});
+  CHECK_THROWS_WITH_AS(walk(dead.stream(support::Source{support::Source::endless})), "not today", std::runtime_error);
+}
+
+TEST_CASE("outcomes that are copied out of a stream of a tree live on") {
+  std::optional<taskmgr::Outcome<int, int>> kept;
+  {
+    Tree tree = tree_of({{plus(1), {}}, {plus(1), {}}});
+    for (const auto& outcome : tree.stream({1, 2, 3}, {.ordered = true, .window = 1})) {
+      if (outcome.task() == 2) kept = outcome;
+    }
+  }
+  REQUIRE(kept);
+  CHECK(kept->task() == 2);
+  CHECK(kept->value() == 4);
 }

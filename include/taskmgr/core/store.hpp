@@ -260,7 +260,8 @@ template <class Task, class R>
 template <class Tasks>
 bool Store<Task, R>::copy_whole([[maybe_unused]] Tasks& tasks) {
   if constexpr (std::ranges::contiguous_range<Tasks> && std::ranges::sized_range<Tasks> &&
-                std::is_same_v<TaskList, std::vector<Task>> && std::is_trivially_copyable_v<Task> &&
+                std::is_same_v<TaskList, std::vector<Task>> && std::is_same_v<std::ranges::range_value_t<Tasks>, Task> &&
+                std::is_trivially_copyable_v<Task> &&
                 std::copyable<Task>) {
     if (shared_) return false;
     const Task* const first = std::ranges::data(tasks);

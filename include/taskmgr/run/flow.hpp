@@ -58,6 +58,7 @@ struct Passage {
   std::shared_ptr<const TaskError> error;
   std::chrono::nanoseconds duration{0};
   std::uint64_t number = 0;    // in the source
+  std::size_t origin = 0;      // of what is fed: what the source calls it by
   std::uint64_t sequence = 0;  // among those that are no duplicates
   std::size_t hash = 0;
 };
@@ -134,8 +135,8 @@ class Flow final : public AnyFlow<Task, R>, public RemoteAttempts<Flow<F, Task, 
   [[nodiscard]] Outcome<Task, R>* next_now();
   /// Nothing comes any more.
   [[nodiscard]] bool is_over() const noexcept { return ended_; }
-  /// The number of the task of the current outcome.
-  [[nodiscard]] std::uint64_t current() const noexcept { return at(current_id_).number; }
+  /// What the source calls the task of the current outcome.
+  [[nodiscard]] std::size_t current() const noexcept { return at(current_id_).origin; }
   /// There is none now: works, or waits until there may be one.
   void get_on() noexcept {
     get_on([this] { return done_count_.load() != 0 || (!over_ && runs_low() && source_.has_news()); });
@@ -393,7 +394,10 @@ void Flow<F, Task, R, Tasks>::pull_one() {
   passage.duration = std::chrono::nanoseconds{0};
   passage.number = number;
   passage.sequence = pulled_;
-  if constexpr (is_fed) this->note_tasks(1);
+  if constexpr (is_fed) {
+    passage.origin = source_.origin();
+    this->note_tasks(1);
+  }
   free_.pop_back();
   pulled_now_.push_back(id);
   ++pulled_;

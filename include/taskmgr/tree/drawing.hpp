@@ -13,28 +13,9 @@
 #include <vector>
 
 #include "../core/event.hpp"
-#include "../core/names.hpp"
-#include "../core/options.hpp"
+#include "report.hpp"
 
-namespace taskmgr {
-
-/// What a run made of one stage.
-struct StageSummary {
-  std::string name;
-  Mode mode = Mode::serial;
-  std::size_t workers = 0;
-  /// Of the stage's own tasks: `total` came in, and those that share a value with an earlier one are not among them.
-  Progress progress{};
-  /// Of all attempts together, on all workers; zero where they were not measured: see `Outcome::duration`.
-  std::chrono::nanoseconds running{0};
-
-  /// What each worker ran on average: the stage with the most is what the others wait for.
-  [[nodiscard]] std::chrono::nanoseconds per_worker() const noexcept {
-    return running / static_cast<std::chrono::nanoseconds::rep>(workers != 0 ? workers : 1);
-  }
-};
-
-namespace detail {
+namespace taskmgr::detail {
 
 /// A tree as boxes and arrows. Stages are known by their number; each has those before it in front.
 struct Drawing {
@@ -58,11 +39,7 @@ struct Drawing {
 /// The stage that held up the others, if that was measured; else none: the number of stages.
 [[nodiscard]] std::size_t bottleneck(const std::vector<StageSummary>& stages);
 
-}  // namespace detail
-
 // ---------------------------------------------------------------------------------------------------------------------
-
-namespace detail {
 
 inline std::string replaced(std::string_view text, std::string_view characters, std::string (*by)(char)) {
   std::string safe;
@@ -142,6 +119,4 @@ inline std::size_t bottleneck(const std::vector<StageSummary>& stages) {
   return static_cast<std::size_t>(slowest - stages.begin());
 }
 
-}  // namespace detail
-
-}  // namespace taskmgr
+}  // namespace taskmgr::detail

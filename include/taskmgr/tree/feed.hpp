@@ -32,18 +32,19 @@ class Feed {
       : channel_(capacity), release_(std::max<std::size_t>(1, capacity / 4)), shares_(shares), ledger_(ledger) {}
 
   /// It is the first stage's: what the initial tasks share has been found already.
-  void begin_with(const Initial<T>& initial) noexcept { initial_ = &initial; }
+  void begin_with(Initial<T>& initial) noexcept { initial_ = &initial; }
   [[nodiscard]] Channel<T>& channel() noexcept { return channel_; }
 
   // --- Fed
   [[nodiscard]] Next advance();
   [[nodiscard]] const T& take(std::optional<T>& room);
   [[nodiscard]] std::uint64_t number() const noexcept { return ledger_.number(origin_); }
-  [[nodiscard]] bool has_news() const noexcept { return initial_ != nullptr || at_ != items_.size() || channel_.has_news(); }
+  [[nodiscard]] std::size_t origin() const noexcept { return origin_; }
+  [[nodiscard]] bool has_news() const noexcept { return initial_ != nullptr ? initial_->peek() != Next::nothing : at_ != items_.size() || channel_.has_news(); }
 
   /// All has been taken, and nothing comes.
   [[nodiscard]] bool ended() const noexcept {
-    return initial_ != nullptr ? at_ == initial_->size() : at_ == items_.size() && channel_.ended();
+    return initial_ != nullptr ? initial_->peek() == Next::end : at_ == items_.size() && channel_.ended();
   }
 
  private:
@@ -64,7 +65,7 @@ class Feed {
   const std::size_t release_;  // items that are taken until the other side is told
   const bool shares_;
   AnyLedger& ledger_;
-  const Initial<T>* initial_ = nullptr;
+  Initial<T>* initial_ = nullptr;
   List<Item<T>> items_;
   std::size_t at_ = 0;
   std::size_t taken_ = 0;
@@ -78,7 +79,7 @@ class Feed {
 
 template <class T>
 Next Feed<T>::advance() {
-  if (initial_ != nullptr) return at_ != initial_->size() ? Next::task : Next::end;
+  if (initial_ != nullptr) return initial_->peek();
   for (;;) {
     if (at_ == items_.size()) {
       at_ = 0;
@@ -92,7 +93,7 @@ Next Feed<T>::advance() {
 
 template <class T>
 const T& Feed<T>::take(std::optional<T>& room) {
-  if (initial_ != nullptr) return initial_->task(origin_ = at_++);
+  if (initial_ != nullptr) return initial_->task(origin_ = initial_->take());
   Item<T>& item = items_[at_];
   origin_ = item.origin;
   const T* task = nullptr;

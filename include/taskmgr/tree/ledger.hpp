@@ -20,6 +20,7 @@
 #include "../run/batch.hpp"
 #include "../run/hub.hpp"
 #include "../run/job.hpp"
+#include "../run/source.hpp"
 
 namespace taskmgr::detail {
 
@@ -42,9 +43,8 @@ class AnyLedger {
   virtual void join(std::size_t origin, std::size_t first) noexcept = 0;
   virtual void add_duration(std::size_t origin, std::chrono::nanoseconds duration) noexcept = 0;
 
-  /// The index in the source of an initial task, and back.
+  /// The index in the source of an initial task.
   [[nodiscard]] virtual std::uint64_t number(std::size_t origin) const noexcept = 0;
-  [[nodiscard]] virtual std::size_t origin(std::uint64_t number) const noexcept = 0;
 };
 
 /// The end of a tree's last stage.
@@ -68,7 +68,33 @@ class Initial {
   Initial& operator=(const Initial&) = delete;
   virtual ~Initial() = default;
   [[nodiscard]] virtual const In& task(std::size_t origin) const noexcept = 0;
-  [[nodiscard]] virtual std::size_t size() const noexcept = 0;
+
+  /// For the thread that drives the first stage: is there a task to take?
+  [[nodiscard]] virtual Next peek() const noexcept = 0;
+  /// The next one's origin.
+  [[nodiscard]] virtual std::size_t take() noexcept = 0;
+};
+
+/// When a run of a tree is to begin nothing more: `Halt` by initial tasks. Thread safety: one at a time.
+class HaltCount {
+ public:
+  explicit HaltCount(const Halt& at) noexcept : at_(at) {}
+  [[nodiscard]] bool counts() const noexcept { return at_.failures != 0 || at_.failure_ratio > 0; }
+
+  /// One more is settled, and was not cancelled: is it time?
+  [[nodiscard]] bool note(bool failed) noexcept {
+    constexpr std::size_t enough = 20;  // as in `Crew`
+    ++finished_;
+    if (failed) ++failures_;
+    if (at_.failures != 0 && failures_ >= at_.failures) return true;
+    return at_.failure_ratio > 0 && finished_ >= enough &&
+           static_cast<double>(failures_) / static_cast<double>(finished_) >= at_.failure_ratio;
+  }
+
+ private:
+  const Halt& at_;
+  std::size_t finished_ = 0;
+  std::size_t failures_ = 0;
 };
 
 /// The ledger of a run, which becomes its report. `sink` as that of a manager.
@@ -81,9 +107,9 @@ class Ledger final : public AnyLedger, public Results<Out>, public Initial<In> {
   Ledger(Store<In, Out>& store, const Halt& halt_at, bool measured, bool may_join, Sink* sink, Job halt)
       : store_(store),
         sink_(sink),
-        halt_at_(halt_at),
+        halt_count_(halt_at),
         halt_(halt),
-        tells_each_(!std::is_same_v<Sink, NoSink> || halt_at.failures != 0 || halt_at.failure_ratio > 0),
+        tells_each_(!std::is_same_v<Sink, NoSink> || halt_count_.counts()),
         measured_(measured),
         may_join_(may_join) {
     store_.make_slots(measured);
@@ -110,9 +136,9 @@ class Ledger final : public AnyLedger, public Results<Out>, public Initial<In> {
   }
 
   [[nodiscard]] std::uint64_t number(std::size_t origin) const noexcept override { return store_.number(origin); }
-  [[nodiscard]] std::size_t origin(std::uint64_t number) const noexcept override { return store_.slot_of(number); }
   [[nodiscard]] const In& task(std::size_t origin) const noexcept override { return std::as_const(store_).task(origin); }
-  [[nodiscard]] std::size_t size() const noexcept override { return store_.size(); }
+  [[nodiscard]] Next peek() const noexcept override { return taken_ != store_.size() ? Next::task : Next::end; }
+  [[nodiscard]] std::size_t take() noexcept override { return taken_++; }
 
   /// The run is over: what has no outcome was cancelled. Counts.
   void close(Report<In, Out>& report) noexcept;
@@ -140,15 +166,14 @@ class Ledger final : public AnyLedger, public Results<Out>, public Initial<In> {
 
   Store<In, Out>& store_;
   Sink* sink_;
-  const Halt& halt_at_;
+  HaltCount halt_count_;
   const Job halt_;
   const bool tells_each_;
   const bool measured_;
   const bool may_join_;
   std::mutex turn_;
   Array<Followers> followers_;
-  std::size_t finished_ = 0;
-  std::size_t failures_ = 0;
+  std::size_t taken_ = 0;
   bool sink_threw_ = false;
   FirstException thrown_;
 };
@@ -185,16 +210,8 @@ void Ledger<In, Out, Sink>::tell(std::size_t origin, std::size_t leader) noexcep
 
 template <class In, class Out, class Sink>
 void Ledger<In, Out, Sink>::tell_one(std::size_t origin) noexcept {
-  constexpr std::size_t enough = 20;  // as in `Crew`
   const State state = store_.slot(origin).state();
-  if (state != State::cancelled) {
-    ++finished_;
-    if (state == State::failed) ++failures_;
-    const bool too_many = halt_at_.failures != 0 && failures_ >= halt_at_.failures;
-    const bool too_often = halt_at_.failure_ratio > 0 && finished_ >= enough &&
-                           static_cast<double>(failures_) / static_cast<double>(finished_) >= halt_at_.failure_ratio;
-    if (too_many || too_often) halt_();
-  }
+  if (state != State::cancelled && halt_count_.note(state == State::failed)) halt_();
   if constexpr (!std::is_same_v<Sink, NoSink>) {
     if (sink_threw_) return;
     if (may_join_) store_.slot(origin).mark_shared(true);  // others may still come to it, and find it taken away

@@ -4,14 +4,34 @@
 /// \file
 /// What came of a run of a tree.
 
+#include <chrono>
+#include <cstddef>
+#include <string>
 #include <utility>
 #include <vector>
 
+#include "../core/event.hpp"
 #include "../core/format.hpp"
+#include "../core/options.hpp"
 #include "../core/report.hpp"
-#include "drawing.hpp"
 
 namespace taskmgr {
+
+/// What a run made of one stage.
+struct StageSummary {
+  std::string name;
+  Mode mode = Mode::serial;
+  std::size_t workers = 0;
+  /// Of the stage's own tasks: `total` came in, and those that share a value with an earlier one are not among them.
+  Progress progress{};
+  /// Of all attempts together, on all workers; zero where they were not measured: see `Outcome::duration`.
+  std::chrono::nanoseconds running{0};
+
+  /// What each worker ran on average: the stage with the most is what the others wait for.
+  [[nodiscard]] std::chrono::nanoseconds per_worker() const noexcept {
+    return running / static_cast<std::chrono::nanoseconds::rep>(workers != 0 ? workers : 1);
+  }
+};
 
 /// The report of a tree: of each initial task the last stage's result, or the error of the stage in which it failed.
 ///

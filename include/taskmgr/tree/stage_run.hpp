@@ -20,9 +20,9 @@
 #include "../observe/progress_bar.hpp"
 #include "../run/flow.hpp"
 #include "channel.hpp"
-#include "drawing.hpp"
 #include "feed.hpp"
 #include "ledger.hpp"
+#include "report.hpp"
 
 namespace taskmgr::detail {
 
@@ -30,6 +30,7 @@ namespace taskmgr::detail {
 struct TreeTerms {
   const TreeOptions& options;
   const Hub::Observers& observers;  // of the tree
+  bool keeps;  // distinct values, so that stages can share duplicates
   AnyLedger& ledger;
   FirstException& thrown;
   Job halt;  // nothing more is begun in any stage
@@ -52,7 +53,9 @@ class AnyStageRun {
   virtual ~AnyStageRun() = default;
 
   /// Of the first stage: an `Initial<In>`.
-  virtual void begin_with(const void* initial) noexcept = 0;
+  virtual void begin_with(void* initial) noexcept = 0;
+  /// There are initial tasks, or their end, where there were none.
+  virtual void nudge() noexcept = 0;
   /// To the next stage.
   virtual void lead_to(AnyStageRun& next) noexcept = 0;
   /// Of the last stage: a `Results<Out>`.
@@ -85,10 +88,11 @@ class StageRun final : public AnyStageRun {
         place_(std::move(place)),
         options_(options_of(manager.options, terms.options)),
         observers_(observers_of(manager.observers, terms)),
-        feed_(capacity_of(terms.options), Keyed<T> && manager.options.duplicates == Duplicates::share, ledger_),
+        feed_(capacity_of(terms.options), terms.keeps && Keyed<T> && manager.options.duplicates == Duplicates::share, ledger_),
         flow_(terms_of(terms), manager.function, workshop_, feed_, {.window = window_of(terms.options)}) {}
 
-  void begin_with(const void* initial) noexcept override { feed_.begin_with(*static_cast<const Initial<T>*>(initial)); }
+  void begin_with(void* initial) noexcept override { feed_.begin_with(*static_cast<Initial<T>*>(initial)); }
+  void nudge() noexcept override { flow_.nudge(); }
   void lead_to(AnyStageRun& next) noexcept override {
     next_ = static_cast<Channel<R>*>(next.input(job_of<&StageRun::nudge>(*this)));
   }
@@ -136,7 +140,6 @@ class StageRun final : public AnyStageRun {
             .stage = place_.name};
   }
 
-  void nudge() noexcept { flow_.nudge(); }
   void pass(Outcome<T, R>& outcome) noexcept;
   void hand_on() noexcept;
 
@@ -208,7 +211,7 @@ void StageRun<F, T, R>::drive() noexcept {
 /// What a task of this stage has come to.
 template <class F, class T, class R>
 void StageRun<F, T, R>::pass(Outcome<T, R>& outcome) noexcept {
-  const std::size_t origin = ledger_.origin(flow_.current());
+  const std::size_t origin = flow_.current();
   ledger_.add_duration(origin, outcome.duration());
   running_for_ += outcome.duration();
   switch (outcome.state()) {

@@ -15,16 +15,19 @@
 #include <type_traits>
 #include <typeinfo>
 #include <utility>
+#include <vector>
 
 #include "../core/error.hpp"
 #include "../core/options.hpp"
 #include "../manager/awaited.hpp"
 #include "../manager/run.hpp"
+#include "../manager/stream.hpp"
 #include "../manager/task_manager.hpp"
 #include "drawing.hpp"
 #include "report.hpp"
 #include "stage.hpp"
 #include "tree_run.hpp"
+#include "tree_stream.hpp"
 
 namespace taskmgr {
 
@@ -145,6 +148,14 @@ class TaskTree {
     return start_async<const std::initializer_list<In>&>(tasks, std::forward<Sink>(sink), std::move(stop));
   }
 
+  /// The outcomes as they complete, an input range (`Stream<In, Out>`); see `TaskManager::stream`. The stages run as a pipeline,
+  /// also in serial mode, and share nothing: of what has been handed out nothing is kept.
+  template <class Tasks>
+  Stream<In, Out> stream(Tasks&& tasks, StreamOptions how = {}, std::stop_token stop = {}) const;
+  Stream<In, Out> stream(std::initializer_list<In> tasks, StreamOptions how = {}, std::stop_token stop = {}) const {
+    return stream(std::vector<In>(tasks), how, std::move(stop));
+  }
+
   // --- edits: each changes all or nothing
 
   /// One more stage, at the end; before the `index`-th; in its place. The types must be exactly those that its neighbours, or
@@ -186,7 +197,7 @@ class TaskTree {
  private:
   void require_rest(const char* call) const;
   [[nodiscard]] detail::Drawing drawing(const TreeReport<In, Out>* report) const;
-  [[nodiscard]] std::shared_ptr<detail::Store<In, Out>> ready() const;
+  void check() const;
   void require_index(std::size_t index, std::size_t most, const std::string& call) const;
   template <class S>
   TaskTree& edit(std::size_t index, std::size_t left_out, S&& stage, const std::string& call);
@@ -259,11 +270,10 @@ detail::Drawing TaskTree<In, Out>::drawing(const TreeReport<In, Out>* report) co
   return drawing;
 }
 
-/// A store for a run that may begin.
+/// Throws where a run may not begin.
 template <class In, class Out>
-std::shared_ptr<detail::Store<In, Out>> TaskTree<In, Out>::ready() const {
+void TaskTree<In, Out>::check() const {
   for (const auto& stage : state_->stages) stage->check(state_->options.mode);
-  return std::make_shared<detail::Store<In, Out>>();
 }
 
 template <class In, class Out>
@@ -274,7 +284,8 @@ TreeReport<In, Out> TaskTree<In, Out>::start(Tasks&& tasks, Sink&& sink, std::st
   using Callee = std::remove_reference_t<Sink>;
   detail::require_sink<Callee, In, Out>();
   const auto began = detail::Clock::now();
-  auto store = ready();
+  check();
+  auto store = std::make_shared<detail::Store<In, Out>>();
   const detail::Running running{state_->runs};
   std::exception_ptr thrown = store->fill(std::forward<Tasks>(tasks), state_->stages[0]->options().duplicates == Duplicates::share);
   detail::TreeRun<In, Out, Callee> run{*state_, std::move(store), std::move(thrown), &sink, std::move(stop), began};
@@ -292,7 +303,8 @@ Run<In, Out, TreeReport<In, Out>> TaskTree<In, Out>::launch(Tasks&& tasks, Sink&
   using Callee = std::decay_t<Sink>;
   using Launched = detail::TreeLaunched<In, Out, Callee>;
   detail::require_sink<Callee, In, Out>();
-  auto store = ready();
+  check();
+  auto store = std::make_shared<detail::Store<In, Out>>();
   std::exception_ptr source = store->fill(std::forward<Tasks>(tasks), state_->stages[0]->options().duplicates == Duplicates::share);
   auto run = std::make_unique<Launched>(*state_, std::move(store), std::move(source), std::forward<Sink>(sink), std::move(stop));
   if (!state_->stages[0]->pool().post(detail::job_of<&Launched::drive>(*run))) run->drive();
@@ -306,7 +318,8 @@ Async<TreeReport<In, Out>> TaskTree<In, Out>::start_async(Tasks&& tasks, Sink&& 
   detail::require_tree_tasks<Tasks, In>();
   using Callee = std::decay_t<Sink>;
   detail::require_sink<Callee, In, Out>();
-  auto store = ready();
+  check();
+  auto store = std::make_shared<detail::Store<In, Out>>();
   std::exception_ptr source = store->fill(std::forward<Tasks>(tasks), state_->stages[0]->options().duplicates == Duplicates::share);
   return detail::await_elsewhere<In, Out>(
       state_->stages[0]->pool(), [&state = *state_, store = std::move(store), source = std::move(source),
@@ -314,6 +327,15 @@ Async<TreeReport<In, Out>> TaskTree<In, Out>::start_async(Tasks&& tasks, Sink&& 
         return std::make_unique<detail::TreeLaunched<In, Out, Callee>>(state, std::move(store), std::move(source),
                                                                        std::move(callee), std::move(stop));
       });
+}
+
+template <class In, class Out>
+template <class Tasks>
+Stream<In, Out> TaskTree<In, Out>::stream(Tasks&& tasks, StreamOptions how, std::stop_token stop) const {
+  detail::require_tree_tasks<Tasks, In>();
+  check();
+  return Stream<In, Out>{
+      std::make_unique<detail::TreeStreamed<In, Out, Tasks>>(*state_, std::forward<Tasks>(tasks), how, std::move(stop))};
 }
 
 template <class In, class Out>

@@ -34,6 +34,12 @@ struct TreeState {
   std::atomic<std::size_t> runs{0};
 };
 
+[[nodiscard]] inline Stages copy_of(const Stages& stages) {
+  Stages same;
+  for (const auto& stage : stages) same.push_back(stage);
+  return same;
+}
+
 /// The stages of one run, and the threads that drive them. What they run on must outlive it; the tree's stages are kept.
 class StageRuns {
  public:
@@ -48,6 +54,12 @@ class StageRuns {
 
   /// Runs all stages, one after the other or at once.
   void drive(bool at_once) noexcept;
+
+  /// Has threads run them all at once; false if there are not enough: then nothing has been run.
+  [[nodiscard]] bool begin() noexcept { return post(0); }
+  void join() noexcept;
+  /// Before `begin`: is called when the last of them has ended, and must not throw.
+  void when_ended(Job ended) noexcept { ended_ = ended; }
 
   void halt() noexcept {
     for (const auto& run : runs_) run->halt();
@@ -65,7 +77,7 @@ class StageRuns {
   };
   enum class Gate { shut, open, given_up };
 
-  [[nodiscard]] bool drive_at_once() noexcept;
+  [[nodiscard]] bool post(std::size_t from) noexcept;
 
   List<Owner<AnyStageRun>> runs_;
   Array<Driver> drivers_;
@@ -73,6 +85,7 @@ class StageRuns {
   std::condition_variable changed_;
   Gate gate_ = Gate::shut;
   std::size_t here_ = 0;  // drivers that were posted and have not left
+  Job ended_{nullptr, nullptr};
 };
 
 /// A run of a tree.
@@ -81,7 +94,7 @@ class TreeRun {
  public:
   TreeRun(const TreeState& tree, std::shared_ptr<Store<In, Out>> store, std::exception_ptr source, Sink* sink,
           std::stop_token stop, Clock::time_point began)
-      : stages_(copy(tree.stages)),
+      : stages_(copy_of(tree.stages)),
         options_(tree.options),
         began_(began),
         store_(std::move(store)),
@@ -89,6 +102,7 @@ class TreeRun {
     if (source != nullptr) thrown_.keep(std::move(source));
     runs_.make(stages_, {.options = options_,
                          .observers = tree.observers,
+                         .keeps = true,
                          .ledger = ledger_,
                          .thrown = thrown_,
                          .halt = job_of<&TreeRun::halt>(*this),
@@ -121,11 +135,6 @@ class TreeRun {
   }
 
  private:
-  static Stages copy(const Stages& stages) {
-    Stages same;
-    for (const auto& stage : stages) same.push_back(stage);
-    return same;
-  }
   static bool measures(const TreeState& tree) noexcept {
     for (const auto& stage : tree.stages) {
       if (stage->may_measure()) return true;
@@ -205,15 +214,19 @@ inline std::vector<StageSummary> StageRuns::summaries() const {
 }
 
 inline void StageRuns::drive(bool at_once) noexcept {
-  if (at_once && runs_.size() > 1 && drive_at_once()) return;
+  if (at_once && runs_.size() > 1 && post(1)) {
+    first().drive();
+    return join();
+  }
+  join();
   for (const auto& run : runs_) run->take_all();
   for (const auto& run : runs_) run->drive();
 }
 
-/// False if there are not enough threads: then nothing has been run.
-inline bool StageRuns::drive_at_once() noexcept {
+/// A thread for each stage from `from` on; false if there are not enough, and none of them is begun.
+inline bool StageRuns::post(std::size_t from) noexcept {
   bool all = true;
-  for (std::size_t k = 1; all && k < runs_.size(); ++k) {
+  for (std::size_t k = from; all && k < runs_.size(); ++k) {
     drivers_[k] = {this, runs_[k].get()};
     {
       const std::scoped_lock lock(mutex_);
@@ -230,10 +243,12 @@ inline bool StageRuns::drive_at_once() noexcept {
     gate_ = all ? Gate::open : Gate::given_up;
   }
   changed_.notify_all();
-  if (all) first().drive();
+  return all;
+}
+
+inline void StageRuns::join() noexcept {
   std::unique_lock lock(mutex_);
   while (here_ != 0) changed_.wait(lock);
-  return all;
 }
 
 inline void StageRuns::Driver::drive() noexcept {
@@ -244,7 +259,7 @@ inline void StageRuns::Driver::drive() noexcept {
     run->drive();
     lock.lock();
   }
-  --all->here_;
+  if (--all->here_ == 0 && all->ended_.run != nullptr) all->ended_();
   all->changed_.notify_all();  // with the lock held: who waits ends this object's life
 }
 

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: MIT
+// expect: a stage of this tree cannot be called with what the stage before it returns
+#include <taskmgr/taskmgr.hpp>
+
+#include <string>
+
+int main() {
+  const taskmgr::TaskManager first{[](int x) { return x + 1; }};
+#ifdef ALLOWED
+  const taskmgr::TaskManager second{[](double x) { return x; }};
+#else
+  const taskmgr::TaskManager second{[](const std::string& x) { return x; }};
+#endif
+  const taskmgr::TaskTree tree{first, second};
+}
