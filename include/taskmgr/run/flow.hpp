@@ -131,7 +131,8 @@ class Flow final : public AnyFlow<Task, R>, public RemoteAttempts<Flow<F, Task, 
 
   // --- in steps, for one who has others to wait for as well
 
-  /// The next outcome if there is one now. The one before is given up. Throws as `next`, at the end.
+  /// The next outcome if there is one now. The one before is given up; what is fed gives none that may be copied. Throws as
+  /// `next`, at the end.
   [[nodiscard]] Outcome<Task, R>* next_now();
   /// Nothing comes any more.
   [[nodiscard]] bool is_over() const noexcept { return ended_; }
@@ -233,6 +234,7 @@ class Flow final : public AnyFlow<Task, R>, public RemoteAttempts<Flow<F, Task, 
   bool ended_ = false;
   const bool shares_duplicates_;
   std::atomic<std::thread::id> driver_{};  // while it works
+  Pace driver_pace_{this->options().chunk};
 
   std::vector<std::shared_ptr<Passage<Task, R>>> passages_;  // by id; an entry changes only while its id is free
 
@@ -282,7 +284,9 @@ Outcome<Task, R>* Flow<F, Task, R, Tasks>::next_now() {
   if (const std::size_t id = next_done(); id != npos) {
     Passage<Task, R>& done = at(id);
     current_id_ = id;
-    current_.emplace(*done.task, (*done.slot)[0], done.error.get(), done.duration, passages_[id]);
+    std::shared_ptr<const void> owner;
+    if constexpr (!is_fed) owner = passages_[id];  // it may be copied
+    current_.emplace(*done.task, (*done.slot)[0], done.error.get(), done.duration, std::move(owner));
     return &*current_;
   }
   if (pulled_ == handed_out_ && over_) end();
@@ -311,7 +315,7 @@ void Flow<F, Task, R, Tasks>::give_up_current() noexcept {
   }
   // An outcome that was copied lives on with its passage. Taking and leaving a share, an atomic operation each, orders what
   // another thread has read through such a copy before the passage is used again.
-  const bool copied = std::shared_ptr<Passage<Task, R>>(passage).use_count() != 2;
+  const bool copied = !is_fed && std::shared_ptr<Passage<Task, R>>(passage).use_count() != 2;
   if (copied) {
     passage.reset();
   } else {  // what it holds may be large, and it may be long until it is used again
@@ -546,11 +550,12 @@ bool Flow<F, Task, R, Tasks>::has_work() const noexcept {
 
 template <class F, class Task, class R, class Tasks>
 std::size_t Flow<F, Task, R, Tasks>::work(Seat& seat) noexcept {
-  Pace pace{this->options().chunk};
   std::array<std::size_t, Pace::longest_stride> ids{};
   std::size_t since = 0;  // tasks since the clock was last read
   Clock::time_point read = Clock::now();
   const bool driver = driver_.load(std::memory_order_relaxed) == std::this_thread::get_id();
+  Pace own{this->options().chunk};
+  Pace& pace = driver ? driver_pace_ : own;  // that one comes and goes
   for (;;) {
     std::size_t settled = 0;
     const auto settle = [&](std::size_t id, int attempt) {
@@ -569,14 +574,15 @@ std::size_t Flow<F, Task, R, Tasks>::work(Seat& seat) noexcept {
     }
     pass_on({ids.data(), settled});
     since += count;
-    if (since >= pace.chunk()) {
-      const Clock::time_point now = Clock::now();
-      pace.measured(since, now - read);
-      per_task_.store(pace.per_task().count(), std::memory_order_relaxed);
-      read = now;
-      since = 0;
-    }
-    if (driver && done_count_.load(std::memory_order_relaxed) != 0) return 0;  // it has outcomes to hand out
+    const bool hands_out = driver && done_count_.load(std::memory_order_relaxed) != 0;
+    if (since < pace.chunk() && !hands_out) continue;
+    const Clock::time_point now = Clock::now();
+    if (since < pace.chunk() && now - read < Pace::goal) continue;  // some more of such tiny ones are handed out together
+    pace.measured(since, now - read);
+    per_task_.store(pace.per_task().count(), std::memory_order_relaxed);
+    read = now;
+    since = 0;
+    if (hands_out) return 0;
   }
 }
 

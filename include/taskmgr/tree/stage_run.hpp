@@ -212,8 +212,10 @@ void StageRun<F, T, R>::drive() noexcept {
 template <class F, class T, class R>
 void StageRun<F, T, R>::pass(Outcome<T, R>& outcome) noexcept {
   const std::size_t origin = flow_.current();
-  ledger_.add_duration(origin, outcome.duration());
-  running_for_ += outcome.duration();
+  if (outcome.duration().count() != 0) {
+    ledger_.add_duration(origin, outcome.duration());
+    running_for_ += outcome.duration();
+  }
   switch (outcome.state()) {
     case State::succeeded:
       try {
