@@ -287,6 +287,27 @@ TEST_CASE("a run on many workers tells the same of each task") {
   }
 }
 
+TEST_CASE("a run tells how many attempts it makes at a time, and of an attempt when it began") {
+  for (const Mode mode : support::modes) {
+    INFO("mode: ", support::name(mode));
+    for (const int tasks : {2, 10}) {
+      Manager manager{[](Context&, int x) { return x; }, {.mode = mode, .workers = 3}};
+      Recorder recorder;
+      manager.observe(recorder);
+      CHECK(manager.start(numbers(tasks)).ok());
+      const std::size_t workers = mode == Mode::serial ? 1 : tasks == 2 ? 2 : 3;
+      CHECK(recorder.all().front().workers == workers);
+      CHECK(recorder.all().back().workers == workers);
+      for (const Heard& started : recorder.of(EventKind::task_started)) {
+        CHECK(started.time >= recorder.all().front().time);
+        for (const Heard& ended : recorder.of(EventKind::task_succeeded)) {
+          if (ended.task == started.task) CHECK(started.time + ended.duration <= ended.time);
+        }
+      }
+    }
+  }
+}
+
 TEST_CASE("a run without a task tells that it began and ended") {
   for (const Mode mode : support::modes_in_memory) {
     INFO("mode: ", support::name(mode));

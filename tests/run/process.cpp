@@ -14,9 +14,11 @@
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
+#include <limits>
 #include <map>
 #include <set>
 #include <stdexcept>
@@ -404,6 +406,36 @@ TEST_CASE("parts of a result that are damaged fail its task, and no other, and t
     CHECK(report.error_map().at(13).message().find(announced == 100 ? "more than it has announced" : "not sent all that") !=
           std::string::npos);
     for (const auto& [task, text] : report.success_map()) CHECK(text == std::string(static_cast<std::size_t>(task) << 14U, 'x'));
+  }
+}
+
+TEST_CASE("of a start at a time that cannot be, the time is that at which the run was told") {
+  const support::NothingLeft nothing_left;
+  using taskmgr::detail::Frame, taskmgr::detail::FrameKind;
+  using Limits = std::numeric_limits<std::int64_t>;
+  for (const std::int64_t at : {Limits::min(), std::int64_t{-1}, Limits::max()}) {
+    CAPTURE(at);
+    Manager manager{[at](Context&, int x) {
+                      if (x != 2) return x * 10;
+                      taskmgr::ByteBuffer bytes;  // the answer, and that the next has begun, which nobody did
+                      Frame value{bytes, FrameKind::value};
+                      bytes.append(&(x = 20), sizeof x);
+                      value.finish();
+                      Frame{bytes, FrameKind::started}.finish(std::chrono::nanoseconds{at});
+                      static_cast<void>(!write(frames_descriptor(), bytes.data(), bytes.size()));
+                      _exit(1);
+                    },
+                    {.mode = Mode::process, .workers = 1, .chunk = 8}};
+    support::Recorder recorder;
+    manager.observe(recorder);
+    const auto report = manager.start(numbers(8));
+    CHECK(report.ok());
+    for (const auto& [task, value] : report.success_map()) CHECK(value == task * 10);
+    CHECK(recorder.count(taskmgr::EventKind::task_started) == 8);
+    for (const support::Heard& started : recorder.of(taskmgr::EventKind::task_started)) {
+      CHECK(started.time >= recorder.all().front().time);
+      CHECK(started.time <= recorder.all().back().time);
+    }
   }
 }
 

@@ -26,6 +26,7 @@ struct Heard {
   std::uint64_t batch;
   std::uint64_t task;
   std::size_t worker;
+  std::size_t workers;
   int attempt;
   std::chrono::steady_clock::time_point time;
   std::chrono::nanoseconds duration;
@@ -53,7 +54,7 @@ class Recorder : public taskmgr::Observer {
       std::atomic<bool>& inside;
       ~Leave() { inside = false; }
     } leave{inside_};
-    all_.push_back({e.kind, std::string(e.manager), e.batch, e.task, e.worker, e.attempt, e.time, e.duration, e.delay,
+    all_.push_back({e.kind, std::string(e.manager), e.batch, e.task, e.worker, e.workers, e.attempt, e.time, e.duration, e.delay,
                     e.error != nullptr ? e.error->message() : "", e.done, e.of, e.level, std::string(e.message), e.progress,
                     e.task_text()});
     then_(e);

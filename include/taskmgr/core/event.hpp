@@ -66,8 +66,9 @@ struct Event {
   std::string_view stage{};             ///< of a tree; empty otherwise
   std::uint64_t task = 0;               ///< its index in the source
   std::size_t worker = 0;               ///< in [0, workers)
+  std::size_t workers = 0;              ///< with `batch_started` and `batch_finished`: attempts at a time, at most
   int attempt = 0;                      ///< from 1; 0 where there was none
-  std::chrono::steady_clock::time_point time{};
+  std::chrono::steady_clock::time_point time{};  ///< of `task_started`: as the worker has it, in another process as well
   std::chrono::nanoseconds duration{0}; ///< of this attempt; of the run with `batch_finished`
   std::chrono::nanoseconds delay{0};    ///< before the next attempt, with `task_retrying`
   const TaskError* error = nullptr;     ///< with `task_retrying` and `task_failed`

@@ -341,6 +341,7 @@ inline void Crew::open() noexcept {
   if (hub_.wants(EventKind::batch_started)) {
     Event started = event(EventKind::batch_started);
     started.progress.total = total_.get();
+    started.workers = seats_.size();
     hub_.tell(started, thrown_);
   }
   if (!ticker_) return;
@@ -358,6 +359,7 @@ inline void Crew::close() noexcept {
   Event finished = event(EventKind::batch_finished);
   finished.progress = progress();
   finished.duration = finished.progress.elapsed;
+  finished.workers = seats_.size();
   hub_.tell(finished, thrown_);
 }
 

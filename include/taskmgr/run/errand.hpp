@@ -53,7 +53,7 @@ struct ErrandHead {
 };
 
 enum class FrameKind : std::uint32_t {
-  started,         ///< of the next errand; sent if somebody wants to be told
+  started,         ///< of the next errand; sent if somebody wants to be told; `took` is the time, by the steady clock
   value,           ///< the errand's result
   values,          ///< the results of the next errands
   parts,           ///< how many elements the errand's result has; they follow
@@ -218,8 +218,8 @@ class Remote : public Supply {
 
   /// Writes what a worker has not inherited of a task.
   virtual void write_task(std::size_t id, Writer& writer) = 0;
-  /// The attempt was begun.
-  virtual void announce(const Errand& errand, Seat& seat) noexcept = 0;
+  /// The attempt was begun, `at` that time if the worker has said so, else about now.
+  virtual void announce(const Errand& errand, Clock::time_point at, Seat& seat) noexcept = 0;
   /// What the worker answered: a value, or why there is none. Says whether the task has its outcome now.
   [[nodiscard]] virtual bool answered(const Errand& errand, FrameKind kind, std::chrono::nanoseconds took, Reader& reader,
                                       Seat& seat) noexcept = 0;

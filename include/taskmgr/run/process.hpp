@@ -102,7 +102,7 @@ class Fleet {
   // --- answers
   void receive(Hand& hand) noexcept;
   void hear(Hand& hand, const FrameHead& head, Reader& reader);
-  void announce(Hand& hand, Errand& errand) noexcept;
+  void announce(Hand& hand, Errand& errand, Clock::time_point at = {}) noexcept;
   void settle(std::size_t id, Seat& seat) noexcept;
   void publish() noexcept;
 
@@ -444,7 +444,7 @@ inline void Fleet::fail_waiting(const std::exception_ptr& why, bool one) noexcep
   for (;;) {
     for (; !returned_.empty(); returned_.pop_back()) {
       const Errand errand = returned_.back();
-      if (!errand.announced) remote_.announce(errand, seat);
+      if (!errand.announced) remote_.announce(errand, {}, seat);
       remote_.given_up(errand, why, seat);
       settle(errand.id, seat);
       if (!one) continue;
@@ -503,7 +503,7 @@ inline void Fleet::hear(Hand& hand, const FrameHead& head, Reader& reader) {
     for (std::uint64_t k = 0; k < head.number; ++k) settle(order.errands[order.answered++].id, *hand.seat);
     return;
   }
-  announce(hand, errand);
+  announce(hand, errand, Clock::time_point{std::chrono::nanoseconds{head.kind == FrameKind::started ? head.took : 0}});
   switch (head.kind) {
     case FrameKind::started: return;
     case FrameKind::parts:
@@ -517,8 +517,8 @@ inline void Fleet::hear(Hand& hand, const FrameHead& head, Reader& reader) {
   if (remote_.answered(errand, head.kind, std::chrono::nanoseconds{head.took}, reader, *hand.seat)) settle(errand.id, *hand.seat);
 }
 
-inline void Fleet::announce(Hand& hand, Errand& errand) noexcept {
-  if (!errand.announced) remote_.announce(errand, *hand.seat);
+inline void Fleet::announce(Hand& hand, Errand& errand, Clock::time_point at) noexcept {
+  if (!errand.announced) remote_.announce(errand, at, *hand.seat);
   errand.announced = true;
 }
 

@@ -40,7 +40,7 @@ class RemoteAttempts : public AsyncAttempts<Home, F, Task, R>, public Remote {
 
   // --- Remote
   void write_task(std::size_t id, Writer& writer) override;
-  void announce(const Errand& errand, Seat& seat) noexcept override;
+  void announce(const Errand& errand, Clock::time_point at, Seat& seat) noexcept override;
   [[nodiscard]] bool answered(const Errand& errand, FrameKind kind, std::chrono::nanoseconds took, Reader& reader,
                               Seat& seat) noexcept override;
   void answered_all(const Errand* errands, std::size_t count, Reader& reader, Seat& seat) override;
@@ -95,10 +95,13 @@ void RemoteAttempts<Home, F, Task, R>::write_task([[maybe_unused]] std::size_t i
 }
 
 template <class Home, class F, class Task, class R>
-void RemoteAttempts<Home, F, Task, R>::announce(const Errand& errand, Seat& seat) noexcept {
+void RemoteAttempts<Home, F, Task, R>::announce(const Errand& errand, Clock::time_point at, Seat& seat) noexcept {
   const Task& task = std::as_const(this->home()).task(errand.id);
-  this->began(seat, this->home().number(errand.id), errand.attempt, &task,
-              this->listens(EventKind::task_started) ? Clock::now() : Clock::time_point{});
+  if (this->listens(EventKind::task_started)) {
+    const Clock::time_point now = Clock::now();
+    if (at <= Clock::time_point{} || at > now) at = now;  // not said, or not by our worker
+  }
+  this->began(seat, this->home().number(errand.id), errand.attempt, &task, at);
 }
 
 template <class Home, class F, class Task, class R>

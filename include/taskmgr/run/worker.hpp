@@ -153,7 +153,7 @@ inline void WorkerProcess::carry_out(const OrderHead& order) {
     ++taken.first;
     begin(order.first + k);
     if (tells) {
-      Frame{answers_, FrameKind::started}.finish();
+      Frame{answers_, FrameKind::started}.finish(Clock::now().time_since_epoch());
       answers_.flush();
     }
     remote_.perform(errand.id, errand.attempt, task, answers_, seat_);
