@@ -5,12 +5,9 @@
 /// A file that lines are appended to, or a file for each day.
 
 #include <fcntl.h>
-#include <sys/stat.h>
-#include <sys/types.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
@@ -22,7 +19,7 @@
 #include <utility>
 
 #include "log_line.hpp"
-#include "screen.hpp"
+#include "output_file.hpp"
 #include "terminal.hpp"
 #include "text.hpp"
 
@@ -52,38 +49,25 @@ class LogFile {
   /// To be called now and then, where a fork may have happened: what the parent has to write is dropped in the child.
   void notice_fork() noexcept;
 
-  [[nodiscard]] std::uint64_t lost() const noexcept { return lost_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::uint64_t lost() const noexcept { return output_.lost(); }
 
  private:
-  void open();
+  void open() { output_.open(path_, O_WRONLY | O_CREAT | O_APPEND); }
   void turn_to(const std::tm& day);
-  void lose(std::uint64_t lines, int error) noexcept;
 
   std::string folder_{};  // of daily files; empty: one file
   std::tm day_{};
   std::string path_{};
-  int file_ = -1;
-  pid_t process_ = ::getpid();
+  OutputFile output_{"log file", "lines"};
   std::string waiting_{};  // whole lines
   bool torn_ = false;      // the file ends within a line
   std::uint64_t untold_ = 0;  // lost lines that the file does not tell of
-  bool told_ = false;         // standard error
-  std::atomic<std::uint64_t> lost_{0};
 };
-
-/// Makes the folders above a file. One that cannot be made is noticed when the file is opened.
-void make_folders_above(const std::string& path);
 
 /// Throws `std::system_error`.
 [[nodiscard]] std::string working_directory();
 
 // ---------------------------------------------------------------------------------------------------------------------
-
-inline void make_folders_above(const std::string& path) {
-  for (std::size_t end = path.find('/', 1); end != std::string::npos; end = path.find('/', end + 1)) {
-    ::mkdir(path.substr(0, end).c_str(), 0777);
-  }
-}
 
 inline std::string working_directory() {
   std::string path(256, '\0');
@@ -100,21 +84,12 @@ inline LogFile::LogFile(std::string path) : path_(std::move(path)) { open(); }
 inline LogFile::LogFile(std::string folder, const std::tm& day) : folder_(std::move(folder)) { turn_to(day); }
 
 inline LogFile::~LogFile() {
-  if (process_ == ::getpid()) flush();
-  if (file_ >= 0) ::close(file_);
-}
-
-inline void LogFile::open() {
-  make_folders_above(path_);
-  const int file = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0666);
-  if (file < 0) throw std::system_error(errno, std::generic_category(), "taskmgr: cannot open the log file " + path_);
-  file_ = file;
+  if (!output_.forked()) flush();
 }
 
 inline void LogFile::turn_to(const std::tm& day) {
   flush();
-  if (file_ >= 0) ::close(file_);
-  file_ = -1;
+  output_.close();
   day_ = day;
   path_ = folder_ + "/taskmgr-" + date_text(day) + ".log";
   torn_ = false;
@@ -144,7 +119,7 @@ inline void LogFile::flush() noexcept {
   std::uint64_t unwritten = lines(waiting_);
   int error = 0;
   try {
-    if (file_ < 0) open();
+    if (!output_.is_open()) open();
     std::string before;  // what went wrong so far
     if (torn_) before += '\n';
     if (untold_ > 0) {
@@ -154,7 +129,7 @@ inline void LogFile::flush() noexcept {
       before += '\n';
     }
     waiting_.insert(0, before);
-    const Written written = write_all(file_, waiting_, 1000);
+    const Written written = write_all(output_.descriptor(), waiting_, 1000);
     error = written.error;
     if (written.bytes >= before.size()) untold_ = 0;
     if (written.bytes > 0) torn_ = waiting_[written.bytes - 1] != '\n';
@@ -165,24 +140,13 @@ inline void LogFile::flush() noexcept {
     error = ENOMEM;
   }
   waiting_.clear();
-  if (error != 0) lose(unwritten, error);
-}
-
-inline void LogFile::lose(std::uint64_t lines, int error) noexcept {
-  lost_.fetch_add(lines, std::memory_order_relaxed);
-  untold_ += lines;
-  if (std::exchange(told_, true)) return;
-  try {
-    Screen::instance().print_above(STDERR_FILENO, "taskmgr: cannot write to the log file " + path_ + ": " +
-                                                      std::generic_category().message(error) + "; lines are lost");
-  } catch (const std::exception&) {  // no memory to say it
-  }
+  if (error == 0) return;
+  output_.lose(unwritten, error);
+  untold_ += unwritten;
 }
 
 inline void LogFile::notice_fork() noexcept {
-  if (process_ == ::getpid()) return;
-  process_ = ::getpid();
-  waiting_.clear();
+  if (output_.forked()) waiting_.clear();
 }
 
 }  // namespace taskmgr::detail
