@@ -20,6 +20,8 @@
 #include "manager/stream.hpp"
 #include "manager/task_manager.hpp"
 #include "manager/with_args.hpp"
+#include "observe/chrome_trace.hpp"
+#include "observe/insights.hpp"
 #include "observe/log.hpp"
 #include "observe/progress_bar.hpp"
 #include "run/async.hpp"

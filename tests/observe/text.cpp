@@ -236,6 +236,14 @@ TEST_CASE("a duration has three digits and a unit") {
   CHECK(duration(-5ms) == "-5.00ms");
 }
 
+TEST_CASE("a run is called by its manager and stage, by one word where they are the same") {
+  CHECK(name_of("resize", "") == "resize");
+  CHECK(name_of("tasks", "stage 2") == "tasks / stage 2");
+  CHECK(name_of("parse", "parse") == "parse");
+  CHECK(name_of("", "parse") == "parse");
+  CHECK(name_of("", "") == "");
+}
+
 TEST_CASE("a clock shows minutes and seconds, and more only if there is more") {
   CHECK(clock_text(0ns) == "0:00");
   CHECK(clock_text(-3s) == "0:00");

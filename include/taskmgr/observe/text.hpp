@@ -49,6 +49,9 @@ void append_quoted(std::string& out, std::string_view text);
 /// The same, but without quotes if the text is one plain word.
 void append_word(std::string& out, std::string_view text);
 
+/// What a run is called: "manager", or "manager / stage"; a stage that has its manager's name, by that alone.
+[[nodiscard, gnu::cold]] std::string name_of(std::string_view manager, std::string_view stage);
+
 void append_number(std::string& out, std::uint64_t number);
 /// With so many digits after the point, at most 9; a point in every locale.
 [[gnu::cold]] void append_fixed(std::string& out, double number, int decimals);
@@ -255,6 +258,14 @@ inline void append_word(std::string& out, std::string_view text) {
   } else {
     append_quoted(out, text);
   }
+}
+
+inline std::string name_of(std::string_view manager, std::string_view stage) {
+  std::string name{manager};
+  if (stage.empty() || stage == manager) return name;
+  if (!name.empty()) name += " / ";
+  name += stage;
+  return name;
 }
 
 inline void append_number(std::string& out, std::uint64_t number) {
