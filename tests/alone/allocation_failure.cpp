@@ -24,6 +24,8 @@ TEST_CASE("a sanitizer has an operator new of its own") { CHECK(support::sanitiz
 
 #else
 
+#include <taskmgr/manager/task_manager.hpp>
+
 #include "support/manager.hpp"
 #include "support/modes.hpp"
 #include "support/processes.hpp"

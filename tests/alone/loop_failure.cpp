@@ -11,22 +11,20 @@
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
-#include <functional>
 #include <stdexcept>
 #include <system_error>
 
-#include <taskmgr/manager/task_manager.hpp>
 #include <taskmgr/run/awaits.hpp>
 
 #include "support/manager.hpp"
 
 using namespace std::chrono_literals;
+using support::Manager;
 using support::numbers;
 using taskmgr::Async;
 using taskmgr::Context;
 using taskmgr::Mode;
 using taskmgr::State;
-using taskmgr::TaskManager;
 
 namespace {
 
@@ -58,15 +56,13 @@ extern "C" int epoll_pwait2(int epoll, epoll_event* events, int most, const time
 
 namespace {
 
-using Function = std::function<Async<int>(Context&, int)>;
-
-TaskManager<Function> manager() {
-  return TaskManager<Function>{[](Context& context, int x) -> Async<int> {
-                                 co_await taskmgr::sleep_for(200us * (x % 5));
-                                 if (x % 4 == 1 && context.attempt() == 1) throw std::runtime_error("again");
-                                 co_return x;
-                               },
-                               {.mode = Mode::coroutine, .workers = 4, .retry = {.max_retries = 1, .base_delay = 100us}, .timeout = 1h}};
+Manager manager() {
+  return Manager{[](Context& context, int x) -> Async<int> {
+                   co_await taskmgr::sleep_for(200us * (x % 5));
+                   if (x % 4 == 1 && context.attempt() == 1) throw std::runtime_error("again");
+                   co_return x;
+                 },
+                 {.mode = Mode::coroutine, .workers = 4, .retry = {.max_retries = 1, .base_delay = 100us}, .timeout = 1h}};
 }
 
 /// Calls `errand(broken)` for n = 0, 1, ...; `broken()` says whether a call has failed by then.

@@ -6,7 +6,6 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
-#include <functional>
 #include <stdexcept>
 #include <stop_token>
 #include <thread>
@@ -20,16 +19,12 @@
 #include "support/recorder.hpp"
 #include "support/wait.hpp"
 
-using support::Counted, support::CountedCheck, support::numbers, support::OnLoop;
+using support::Counted, support::CountedCheck, support::Manager, support::numbers, support::OnLoop, support::Sink;
 using taskmgr::Async, taskmgr::Cancelled, taskmgr::Context, taskmgr::EventKind, taskmgr::Mode;
 using taskmgr::sleep_for, taskmgr::yield;
 using namespace std::chrono_literals;
 
 namespace {
-
-using Function = std::function<Async<int>(Context&, int)>;
-using Manager = taskmgr::TaskManager<Function>;
-using Sink = std::function<void(support::Outcome&)>;
 
 Async<int> doubled(Context&, int x) {
   co_await sleep_for(1ms);

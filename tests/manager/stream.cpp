@@ -19,6 +19,8 @@
 #include <utility>
 #include <vector>
 
+#include <taskmgr/manager/task_manager.hpp>
+
 #include "support/build.hpp"
 #include "support/fragile.hpp"
 #include "support/manager.hpp"

@@ -50,9 +50,9 @@ using taskmgr::State;
 using taskmgr::TaskManager;
 using namespace std::chrono_literals;
 
-static_assert(std::is_nothrow_move_constructible_v<Manager>);
-static_assert(std::is_nothrow_move_assignable_v<Manager>);
-static_assert(!std::is_copy_constructible_v<Manager>);
+static_assert(std::is_nothrow_move_constructible_v<TaskManager<support::Function>>);
+static_assert(std::is_nothrow_move_assignable_v<TaskManager<support::Function>>);
+static_assert(!std::is_copy_constructible_v<TaskManager<support::Function>>);
 
 namespace {
 

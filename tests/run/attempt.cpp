@@ -19,6 +19,7 @@
 #include <vector>
 
 #include <taskmgr/core/error.hpp>
+#include <taskmgr/manager/task_manager.hpp>
 
 #include "support/build.hpp"
 #include "support/manager.hpp"

@@ -20,6 +20,8 @@
 #include <utility>
 #include <vector>
 
+#include <taskmgr/manager/task_manager.hpp>
+
 #include "support/build.hpp"
 #include "support/crowd.hpp"
 #include "support/manager.hpp"

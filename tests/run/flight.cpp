@@ -20,6 +20,8 @@
 #include <utility>
 #include <vector>
 
+#include <taskmgr/manager/task_manager.hpp>
+
 #include "support/build.hpp"
 #include "support/coroutines.hpp"
 #include "support/manager.hpp"
@@ -28,7 +30,7 @@
 #include "support/recorder.hpp"
 #include "support/source.hpp"
 
-using support::Counted, support::CountedCheck, support::numbers;
+using support::Counted, support::CountedCheck, support::Manager, support::numbers;
 using taskmgr::Async, taskmgr::Cancelled, taskmgr::Context, taskmgr::EventKind, taskmgr::Mode, taskmgr::Options, taskmgr::State,
     taskmgr::TaskError;
 using taskmgr::sleep_for, taskmgr::yield;
@@ -37,8 +39,6 @@ using Clock = std::chrono::steady_clock;
 
 namespace {
 
-using Function = std::function<Async<int>(Context&, int)>;
-using Manager = taskmgr::TaskManager<Function>;
 using PlainFunction = std::function<Async<int>(int)>;  // no place has to be told from another
 using PlainManager = taskmgr::TaskManager<PlainFunction>;
 
@@ -162,7 +162,7 @@ TEST_CASE("many wait for their next attempts at once") {
 
 TEST_CASE("at its deadline a coroutine is woken, and whatever it makes of that, it has failed") {
   std::atomic<int> stopped{0};
-  const Function task = [&](Context& context, int x) -> Async<int> {
+  const support::AsyncFunction task = [&](Context& context, int x) -> Async<int> {
     const std::stop_token token = context.stop_token();
     const std::stop_callback callback{token, [&] { ++stopped; }};
     CHECK(!token.stop_requested());
@@ -472,7 +472,7 @@ TEST_CASE("random sleeps, errors, deadlines, retries and cancels come to what a 
   constexpr int n = support::sanitized ? 10'000 : 100'000;
   constexpr int max_retries = 2;
   const CountedCheck check;
-  const Function task = [seed](Context& context, int x) -> Async<int> {
+  const support::AsyncFunction task = [seed](Context& context, int x) -> Async<int> {
     const Counted local;
     const Plan plan = plan_of(seed, x, context.attempt());
     const int attempt = context.attempt();

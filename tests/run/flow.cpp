@@ -16,6 +16,8 @@
 #include <thread>
 #include <vector>
 
+#include <taskmgr/manager/task_manager.hpp>
+
 #include "support/build.hpp"
 #include "support/crowd.hpp"
 #include "support/manager.hpp"

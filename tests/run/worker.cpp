@@ -22,7 +22,6 @@
 #include <utility>
 #include <vector>
 
-#include <taskmgr/manager/task_manager.hpp>
 
 #include "support/build.hpp"
 #include "support/manager.hpp"
@@ -34,7 +33,6 @@ using support::Shared;
 using taskmgr::Context;
 using taskmgr::Mode;
 using taskmgr::TaskError;
-using taskmgr::TaskManager;
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 

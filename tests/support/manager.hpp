@@ -2,83 +2,78 @@
 #pragma once
 
 /// \file
-/// The manager that most tests use, of one type, so that a test file compiles the library's run once: for a function, and for
-/// the coroutine that coroutine mode needs in its place.
+/// The manager that most tests use: of one type, whose runs manager.cpp compiles once for all of them.
 
 #include <taskmgr/core/context.hpp>
+#include <taskmgr/core/event.hpp>
+#include <taskmgr/core/options.hpp>
 #include <taskmgr/core/report.hpp>
-#include <taskmgr/manager/task_manager.hpp>
+#include <taskmgr/manager/run.hpp>
+#include <taskmgr/manager/stream.hpp>
 #include <taskmgr/run/async.hpp>
 
 #include <cstddef>
 #include <functional>
 #include <initializer_list>
+#include <memory>
 #include <numeric>
 #include <stop_token>
 #include <utility>
 #include <variant>
 #include <vector>
 
+#include "source.hpp"
+
 namespace support {
 
 using Function = std::function<int(taskmgr::Context&, int)>;
+using AsyncFunction = std::function<taskmgr::Async<int>(taskmgr::Context&, int)>;
 using Report = taskmgr::Report<int, int>;
 using Outcome = taskmgr::Outcome<int, int>;
 using Sink = std::function<void(Outcome&)>;
 
-/// A function as a coroutine that never waits.
-struct Coroutine {
-  Function function;
+/// The tasks of a run, in the ways in which tests give them. A vector that is an lvalue is referred to.
+struct Tasks {
+  Tasks(std::initializer_list<int> list) : given(std::vector<int>(list)) {}
+  Tasks(std::vector<int>&& away) : given(std::move(away)) {}
+  Tasks(const std::vector<int>& kept) : given(&kept) {}
+  Tasks(Source source) : given(std::move(source)) {}
+  Tasks(taskmgr::TaskRange<int, int, const int> rest) : given(std::move(rest)) {}
 
-  taskmgr::Async<int> operator()(taskmgr::Context& context, int x) const { co_return function(context, x); }
+  std::variant<std::vector<int>, const std::vector<int>*, Source, taskmgr::TaskRange<int, int, const int>> given;
 };
 
-/// `taskmgr::TaskManager<Function>`, also in coroutine mode.
+/// A `taskmgr::TaskManager<Function>`, which in coroutine mode runs a coroutine that never waits, or one of an `AsyncFunction`.
 class Manager {
  public:
-  explicit Manager(Function function, taskmgr::Options options = {}) : manager_(made(std::move(function), std::move(options))) {}
+  explicit Manager(Function function, taskmgr::Options options = {});
+  explicit Manager(AsyncFunction function, taskmgr::Options options = {});
+  Manager(Manager&&) noexcept;
+  Manager& operator=(Manager&&) noexcept;
+  ~Manager();
 
-  template <class... More>
-  Report start(std::initializer_list<int> tasks, More&&... more) const {
-    return start<const std::initializer_list<int>&>(tasks, std::forward<More>(more)...);
+  Report start(Tasks tasks, Sink sink = nullptr, std::stop_token stop = {}) const;
+  Report start(Tasks tasks, std::stop_token stop) const { return start(std::move(tasks), nullptr, std::move(stop)); }
+  taskmgr::Run<int, int> launch(Tasks tasks, Sink sink = nullptr, std::stop_token stop = {}) const;
+  taskmgr::Run<int, int> launch(Tasks tasks, std::stop_token stop) const { return launch(std::move(tasks), nullptr, std::move(stop)); }
+  taskmgr::Async<Report> start_async(Tasks tasks, Sink sink = nullptr, std::stop_token stop = {}) const;
+  taskmgr::Async<Report> start_async(Tasks tasks, std::stop_token stop) const {
+    return start_async(std::move(tasks), nullptr, std::move(stop));
   }
-  template <class Tasks, class... More>
-  Report start(Tasks&& tasks, More&&... more) const {
-    return std::visit([&](auto& m) { return m.start(std::forward<Tasks>(tasks), std::forward<More>(more)...); }, manager_);
+  taskmgr::Stream<int, int> stream(std::initializer_list<int> tasks, taskmgr::StreamOptions how = {}) const {
+    return stream(std::vector<int>(tasks), how);
   }
-  template <class... More>
-  taskmgr::Run<int, int> launch(std::initializer_list<int> tasks, More&&... more) const {
-    return launch<const std::initializer_list<int>&>(tasks, std::forward<More>(more)...);
-  }
-  template <class Tasks, class... More>
-  taskmgr::Run<int, int> launch(Tasks&& tasks, More&&... more) const {
-    return std::visit([&](auto& m) { return m.launch(std::forward<Tasks>(tasks), std::forward<More>(more)...); }, manager_);
-  }
-  taskmgr::Stream<int, int> stream(std::initializer_list<int> tasks, taskmgr::StreamOptions how = {},
-                                   std::stop_token stop = {}) const {
-    return stream(std::vector<int>(tasks), how, std::move(stop));
-  }
-  template <class Tasks>
-  taskmgr::Stream<int, int> stream(Tasks&& tasks, taskmgr::StreamOptions how = {}, std::stop_token stop = {}) const {
-    return std::visit([&](auto& m) { return m.stream(std::forward<Tasks>(tasks), how, std::move(stop)); }, manager_);
-  }
-  template <class Observer>
-  Manager& observe(Observer&& observer) {
-    std::visit([&](auto& m) { m.observe(std::forward<Observer>(observer)); }, manager_);
-    return *this;
-  }
-  [[nodiscard]] const taskmgr::Options& options() const {
-    return std::visit([](auto& m) -> const taskmgr::Options& { return m.options(); }, manager_);
-  }
+  taskmgr::Stream<int, int> stream(std::vector<int>&& tasks, taskmgr::StreamOptions how = {}, std::stop_token stop = {}) const;
+  taskmgr::Stream<int, int> stream(const std::vector<int>& tasks, taskmgr::StreamOptions how = {}, std::stop_token stop = {}) const;
+  taskmgr::Stream<int, int> stream(Source tasks, taskmgr::StreamOptions how = {}, std::stop_token stop = {}) const;
+
+  Manager& observe(std::shared_ptr<taskmgr::Observer> observer);
+  Manager& observe(taskmgr::Observer& observer);
+  [[nodiscard]] const taskmgr::Options& options() const;
 
  private:
-  using Either = std::variant<taskmgr::TaskManager<Function>, taskmgr::TaskManager<Coroutine>>;
-  static Either made(Function function, taskmgr::Options options) {
-    if (options.mode == taskmgr::Mode::coroutine) return taskmgr::TaskManager{Coroutine{std::move(function)}, std::move(options)};
-    return taskmgr::TaskManager<Function>{std::move(function), std::move(options)};
-  }
-
-  Either manager_;
+  struct Either;
+  std::unique_ptr<Either> either_;
 };
 
 /// 0, 1, ..., n - 1.
