@@ -18,6 +18,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
+#include <functional>
 #include <limits>
 #include <map>
 #include <set>
@@ -205,13 +206,19 @@ TEST_CASE("workers that die before they begin a task end the run, with that reas
 
 // --- results
 
+namespace {
+
+using Texts = TaskManager<std::function<std::string(Context&, int)>>;  // of one type: it is compiled once
+
+}  // namespace
+
 TEST_CASE("results of any size cross, and none is too many") {
   const support::NothingLeft nothing_left;
-  TaskManager manager{[](int n) { return std::string(static_cast<std::size_t>(n), 'x'); }, {.mode = Mode::process, .workers = 2}};
+  const Texts manager{[](Context&, int n) { return std::string(static_cast<std::size_t>(n), 'x'); }, {.mode = Mode::process, .workers = 2}};
   const auto report = manager.start({0, 1, 65'000, 65'536, 70'000, 1 << 20, 9 << 20});
   CHECK(report.ok());
   for (const auto& [task, text] : report.success_map()) CHECK(text == std::string(static_cast<std::size_t>(task), 'x'));
-  TaskManager many{[](int n) { return n + 1; }, {.mode = Mode::process, .workers = 2}};
+  const Manager many{[](Context&, int n) { return n + 1; }, {.mode = Mode::process, .workers = 2}};
   const auto all = many.start(numbers(support::times(50'000)));
   CHECK(all.ok());
   for (const auto& [task, next] : all.success_map()) REQUIRE(next == task + 1);
@@ -385,22 +392,22 @@ TEST_CASE("parts of a result that are damaged fail its task, and no other, and t
   using taskmgr::detail::FrameHead, taskmgr::detail::FrameKind;
   for (const std::size_t announced : {std::size_t{100}, std::size_t{1} << 60U}) {
     CAPTURE(announced);
-    const TaskManager manager{[announced](Context&, int x) {
-                                if (x == 13) {
-                                  taskmgr::ByteBuffer bytes;
-                                  taskmgr::detail::Frame all{bytes, FrameKind::parts};
-                                  taskmgr::Writer{bytes}.write_size(announced);
-                                  all.finish();
-                                  taskmgr::detail::Frame some{bytes, FrameKind::part};
-                                  bytes.append(std::string(5000, 'p').data(), 5000);
-                                  some.finish();
-                                  taskmgr::detail::Frame{bytes, FrameKind::all_parts}.finish();
-                                  static_cast<void>(!write(frames_descriptor(), bytes.data(), bytes.size()));
-                                  std::this_thread::sleep_for(1h);  // until the run has seen it
-                                }
-                                return std::string(static_cast<std::size_t>(x) << 14U, 'x');
-                              },
-                              {.mode = Mode::process, .workers = 1, .timeout = announced == 100 ? 0s : 1s, .chunk = 1}};
+    const Texts manager{[announced](Context&, int x) {
+                          if (x == 13) {
+                            taskmgr::ByteBuffer bytes;
+                            taskmgr::detail::Frame all{bytes, FrameKind::parts};
+                            taskmgr::Writer{bytes}.write_size(announced);
+                            all.finish();
+                            taskmgr::detail::Frame some{bytes, FrameKind::part};
+                            bytes.append(std::string(5000, 'p').data(), 5000);
+                            some.finish();
+                            taskmgr::detail::Frame{bytes, FrameKind::all_parts}.finish();
+                            static_cast<void>(!write(frames_descriptor(), bytes.data(), bytes.size()));
+                            std::this_thread::sleep_for(1h);  // until the run has seen it
+                          }
+                          return std::string(static_cast<std::size_t>(x) << 14U, 'x');
+                        },
+                        {.mode = Mode::process, .workers = 1, .timeout = announced == 100 ? 0s : 1s, .chunk = 1}};
     const auto report = manager.start(numbers(40));
     CHECK(report.failed == 1);
     CHECK(report.error_map().at(13).message().find(announced == 100 ? "more than it has announced" : "not sent all that") !=
@@ -442,8 +449,8 @@ TEST_CASE("of a start at a time that cannot be, the time is that at which the ru
 TEST_CASE("a worker that waits until its results are read is not taken for one that hangs") {
   const support::NothingLeft nothing_left;
   const support::Shared<std::atomic<int>> started;
-  const TaskManager manager{[](Context&, int x) { return std::string(std::size_t{8} << 20U, static_cast<char>('a' + x)); },
-                            {.mode = Mode::process, .workers = 2, .timeout = 300ms, .on_worker_start = [&](std::size_t) { ++started.get(); }}};
+  const Texts manager{[](Context&, int x) { return std::string(std::size_t{8} << 20U, static_cast<char>('a' + x)); },
+                      {.mode = Mode::process, .workers = 2, .timeout = 300ms, .on_worker_start = [&](std::size_t) { ++started.get(); }}};
   const auto report = manager.start(numbers(6), [](auto&) { std::this_thread::sleep_for(700ms); });
   CHECK(report.ok());
   CHECK(report.retries == 0);
@@ -982,11 +989,11 @@ TEST_CASE("workers may be killed while a large result crosses: it is whole in th
   const int count = support::times(300);
   Striker<2> killer{SIGKILL, 3ms};
   const auto made = [](int x) { return std::string((1U << 20U) + static_cast<std::size_t>(x), static_cast<char>('a' + x % 26)); };
-  const TaskManager manager{[&](Context& context, int x) {
-                              killer.stand_up(context.worker());
-                              return made(x);
-                            },
-                            {.mode = Mode::process, .workers = 2, .retry = {.max_retries = 1000, .base_delay = 0ns}}};
+  const Texts manager{[&](Context& context, int x) {
+                        killer.stand_up(context.worker());
+                        return made(x);
+                      },
+                      {.mode = Mode::process, .workers = 2, .retry = {.max_retries = 1000, .base_delay = 0ns}}};
   const auto report = manager.start(numbers(count));
   const int hit = killer.end();
   MESSAGE("killed: ", hit);
