@@ -263,7 +263,7 @@ class [[nodiscard]] Report {
   std::chrono::nanoseconds elapsed{0};
 
   /// Of no task.
-  Report() : Report(std::make_shared<detail::Store<Task, R>>()) {}
+  Report() : Report(std::shared_ptr<detail::Store<Task, R>>(new detail::Store<Task, R>)) {}
   Report(Report&&) noexcept = default;
   Report& operator=(Report&&) noexcept = default;
 

@@ -295,7 +295,7 @@ auto TaskManager<F>::start(Tasks&& tasks, Sink&& sink, std::stop_token stop) con
 
   const auto began = detail::Clock::now();
   const detail::Running running{state_->workshop().runs};
-  auto store = std::make_shared<detail::Store<Task, R>>();
+  auto store = std::shared_ptr<detail::Store<Task, R>>(new detail::Store<Task, R>);
   const std::exception_ptr source =
       store->fill(std::forward<Tasks>(tasks), state_->options.duplicates == Duplicates::share);
   detail::Batch<F, Task, R, Callee> batch{state_->terms(*store, std::move(stop), began), state_->function, *store,
@@ -318,7 +318,7 @@ auto TaskManager<F>::launch(Tasks&& tasks, Sink&& sink, std::stop_token stop) co
   detail::require_sink<Callee, Task, R>();
 
   const auto began = detail::Clock::now();
-  auto store = std::make_shared<detail::Store<Task, R>>();
+  auto store = std::shared_ptr<detail::Store<Task, R>>(new detail::Store<Task, R>);
   std::exception_ptr source = store->fill(std::forward<Tasks>(tasks), state_->options.duplicates == Duplicates::share);
   auto run = std::make_unique<Launched>(
       *state_, std::move(store), std::move(source), std::forward<Sink>(sink), std::move(stop), began);
@@ -336,7 +336,7 @@ auto TaskManager<F>::start_async(Tasks&& tasks, Sink&& sink, std::stop_token sto
   using Callee = std::decay_t<Sink>;
   detail::require_sink<Callee, Task, R>();
 
-  auto store = std::make_shared<detail::Store<Task, R>>();
+  auto store = std::shared_ptr<detail::Store<Task, R>>(new detail::Store<Task, R>);
   std::exception_ptr source = store->fill(std::forward<Tasks>(tasks), state_->options.duplicates == Duplicates::share);
   return detail::awaited_run(*state_, std::move(store), std::move(source), Callee(std::forward<Sink>(sink)), std::move(stop));
 }

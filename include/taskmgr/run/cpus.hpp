@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <cstdlib>
 #include <fstream>
 #include <string>
 #include <thread>
@@ -25,15 +26,10 @@ namespace taskmgr::detail {
 // ---------------------------------------------------------------------------------------------------------------------
 
 inline double parse_cpu_max(const std::string& text) {
-  const std::size_t space = text.find(' ');
-  if (space == std::string::npos) return 0;
-  try {
-    const double quota = std::stod(text.substr(0, space));  // throws for "max"
-    const double period = std::stod(text.substr(space + 1));
-    return quota > 0 && period > 0 ? quota / period : 0;
-  } catch (const std::exception&) {
-    return 0;
-  }
+  char* rest = nullptr;
+  const double quota = std::strtod(text.c_str(), &rest);  // 0 for "max"
+  const double period = std::strtod(rest, nullptr);
+  return quota > 0 && period > 0 ? quota / period : 0;
 }
 
 inline std::string first_line(const std::string& path) {
