@@ -4,9 +4,10 @@
 /// \file
 /// Containers and owners for the inside of the library, which every translation unit of a user compiles.
 ///
-/// They do what `std::vector`, `std::unique_ptr` and `std::shared_ptr` do, as far as the library needs it, and are here for the time that a
-/// compilation takes: of a type that is new to it, each of those costs some 50 functions and 20 ms, these a tenth. What only
-/// shows a member is inlined always: without optimisation a call takes the compiler longer than what is called.
+/// They do what `std::vector`, `std::span`, `std::unique_ptr` and `std::shared_ptr` do, as far as the library needs it, and are
+/// here for the time that a compilation takes: of a type that is new to it, each of those costs some 50 functions and 20 ms,
+/// these a tenth. What only shows or sets a member is inlined always: without optimisation a call takes the compiler longer
+/// than what is called.
 
 #include <atomic>
 #include <cstddef>
@@ -21,8 +22,8 @@ namespace taskmgr::detail {
 template <class T>
 class List {
  public:
-  List() = default;
-  List(List&& other) noexcept { swap(other); }
+  [[gnu::always_inline]] List() = default;
+  [[gnu::always_inline]] List(List&& other) noexcept { swap(other); }
   List& operator=(List&& other) noexcept {
     swap(other);
     return *this;
@@ -63,7 +64,7 @@ class List {
     ::new (static_cast<void*>(items_ + size_)) T(static_cast<T&&>(item));
     ++size_;
   }
-  void pop_back() noexcept { items_[--size_].~T(); }
+  [[gnu::always_inline]] void pop_back() noexcept { items_[--size_].~T(); }
   /// Those behind it move up.
   void erase(T* at) noexcept {
     for (; at + 1 != end(); ++at) *at = static_cast<T&&>(at[1]);
@@ -74,7 +75,7 @@ class List {
   }
 
  private:
-  void swap(List& other) noexcept {
+  [[gnu::always_inline]] void swap(List& other) noexcept {
     T* const items = items_;
     const std::size_t size = size_;
     const std::size_t capacity = capacity_;
@@ -95,9 +96,9 @@ class List {
 template <class T>
 class Owner {
  public:
-  Owner() = default;
-  explicit Owner(T* object) noexcept : object_(object) {}
-  Owner(Owner&& other) noexcept : object_(other.release()) {}
+  [[gnu::always_inline]] Owner() = default;
+  [[gnu::always_inline]] explicit Owner(T* object) noexcept : object_(object) {}
+  [[gnu::always_inline]] Owner(Owner&& other) noexcept : object_(other.release()) {}
   Owner& operator=(Owner&& other) noexcept {
     const Owner old(object_);  // ended last: its destructor may come back here
     object_ = other.release();
@@ -109,7 +110,7 @@ class Owner {
   [[nodiscard, gnu::always_inline]] T* operator->() const noexcept { return object_; }
   [[nodiscard, gnu::always_inline]] T& operator*() const noexcept { return *object_; }
   [[nodiscard, gnu::always_inline]] explicit operator bool() const noexcept { return object_ != nullptr; }
-  [[nodiscard]] T* release() noexcept {
+  [[nodiscard, gnu::always_inline]] T* release() noexcept {
     T* const object = object_;
     object_ = nullptr;
     return object;
@@ -130,13 +131,13 @@ struct Sharers {
 template <class T>
 class Shared {
  public:
-  Shared() = default;
+  [[gnu::always_inline]] Shared() = default;
   /// Takes over a share: that of a new object, or one that was released.
-  explicit Shared(T* object) noexcept : object_(object) {}
+  [[gnu::always_inline]] explicit Shared(T* object) noexcept : object_(object) {}
   Shared(const Shared& other) noexcept : object_(other.object_) {
     if (object_ != nullptr) object_->sharers.fetch_add(1, std::memory_order_relaxed);
   }
-  Shared(Shared&& other) noexcept : object_(other.release()) {}
+  [[gnu::always_inline]] Shared(Shared&& other) noexcept : object_(other.release()) {}
   Shared& operator=(Shared other) noexcept {
     std::swap(object_, other.object_);
     return *this;
@@ -156,7 +157,7 @@ class Shared {
   [[nodiscard, gnu::always_inline]] T* get() const noexcept { return object_; }
   [[nodiscard, gnu::always_inline]] T* operator->() const noexcept { return object_; }
   [[nodiscard, gnu::always_inline]] explicit operator bool() const noexcept { return object_ != nullptr; }
-  [[nodiscard]] T* release() noexcept {
+  [[nodiscard, gnu::always_inline]] T* release() noexcept {
     T* const object = object_;
     object_ = nullptr;
     return object;
@@ -166,13 +167,31 @@ class Shared {
   T* object_ = nullptr;
 };
 
+/// A sequence that somebody else owns.
+template <class T>
+class Items {
+ public:
+  [[gnu::always_inline]] Items(T* items, std::size_t size) noexcept : items_(items), size_(size) {}
+  template <std::size_t n>
+  [[gnu::always_inline]] Items(T (&items)[n]) noexcept : items_(items), size_(n) {}
+
+  [[nodiscard, gnu::always_inline]] std::size_t size() const noexcept { return size_; }
+  [[nodiscard, gnu::always_inline]] T* begin() const noexcept { return items_; }
+  [[nodiscard, gnu::always_inline]] T* end() const noexcept { return items_ + size_; }
+  [[nodiscard, gnu::always_inline]] T& operator[](std::size_t k) const noexcept { return items_[k]; }
+
+ private:
+  T* items_;
+  std::size_t size_;
+};
+
 /// Owns what `new[]` made.
 template <class T>
 class Array {
  public:
-  Array() = default;
-  explicit Array(T* items) noexcept : items_(items) {}
-  Array(Array&& other) noexcept : items_(other.items_) { other.items_ = nullptr; }
+  [[gnu::always_inline]] Array() = default;
+  [[gnu::always_inline]] explicit Array(T* items) noexcept : items_(items) {}
+  [[gnu::always_inline]] Array(Array&& other) noexcept : items_(other.items_) { other.items_ = nullptr; }
   Array& operator=(Array&& other) noexcept {
     const Array old(items_);
     items_ = other.items_;

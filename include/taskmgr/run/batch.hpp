@@ -14,7 +14,6 @@
 #include <exception>
 #include <functional>
 #include <mutex>
-#include <span>
 #include <type_traits>
 #include <utility>
 
@@ -105,7 +104,7 @@ class Batch final : public RemoteAttempts<Batch<F, Task, R, Sink>, F, Task, R> {
   // --- Remote
   void next_errands(List<Errand>& errands, std::size_t most) override;
   [[nodiscard]] std::size_t left() const noexcept override { return size_ - std::min(next_.load(std::memory_order_relaxed), size_); }
-  void publish_all(std::span<const std::size_t> ids, Seat& seat) noexcept override;
+  void publish_all(Items<const std::size_t> ids, Seat& seat) noexcept override;
   [[nodiscard]] bool goes_on() const noexcept override { return !this->settled(); }
 
   std::size_t work(Seat& seat) noexcept override;
@@ -192,7 +191,7 @@ void Batch<F, Task, R, Sink>::next_errands(List<Errand>& errands, std::size_t mo
 }
 
 template <class F, class Task, class R, class Sink>
-void Batch<F, Task, R, Sink>::publish_all(std::span<const std::size_t> ids, [[maybe_unused]] Seat& seat) noexcept {
+void Batch<F, Task, R, Sink>::publish_all(Items<const std::size_t> ids, [[maybe_unused]] Seat& seat) noexcept {
   if constexpr (has_sink) sink_all(seat);
   this->publish_quietly(ids.size());
 }

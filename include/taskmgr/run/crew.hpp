@@ -15,7 +15,6 @@
 #include <limits>
 #include <memory>
 #include <mutex>
-#include <span>
 #include <stop_token>
 #include <string_view>
 #include <thread>
@@ -135,7 +134,7 @@ class Crew : public Ear {
   [[nodiscard]] Progress progress() const noexcept;
   [[nodiscard]] FirstException& thrown() noexcept { return thrown_; }
   [[nodiscard]] const Options& options() const noexcept { return options_; }
-  [[nodiscard]] std::span<Seat> seats() const noexcept { return seats_; }
+  [[nodiscard]] Items<Seat> seats() const noexcept { return seats_; }
   /// Attempts are measured.
   [[nodiscard]] bool measures() const noexcept { return measures_; }
   [[nodiscard]] const std::stop_token& token() const noexcept { return token_; }
@@ -273,7 +272,7 @@ class Crew : public Ear {
   static constexpr std::size_t few = 2;  // seats that a run brings along, without an allocation
   Seat few_seats_[few];
   Array<Seat> more_seats_;
-  std::span<Seat> seats_;
+  Items<Seat> seats_;
   FirstException thrown_;
   RetryQueue retries_;
   const std::uint64_t batch_;

@@ -11,7 +11,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
-#include <span>
 #include <utility>
 
 #include "../core/large.hpp"
@@ -129,7 +128,7 @@ class Flight final : private Chain::Owner, public Chain::Inner {
   void end(Place& place, PromiseBase* promise, Failure& failure) noexcept;
   void settled(std::size_t id, Seat& seat) noexcept;
   void publish() noexcept;
-  void publish_all(std::span<const std::size_t> ids, Seat& seat) noexcept;
+  void publish_all(Items<const std::size_t> ids, Seat& seat) noexcept;
   void stop_all() noexcept;
   [[nodiscard]] std::size_t make_room(std::size_t wanted) noexcept;
   void free(Place& place) noexcept {
@@ -304,7 +303,7 @@ inline void Flight::publish() noexcept {
   if (done_count_ != 0) publish_all({done_, std::exchange(done_count_, 0)}, crew_.seats()[0]);
 }
 
-inline void Flight::publish_all(std::span<const std::size_t> ids, Seat& seat) noexcept {
+inline void Flight::publish_all(Items<const std::size_t> ids, Seat& seat) noexcept {
   run_.publish_all(ids, seat);
   if (waiting_ != nullptr && !landed_ && !run_.goes_on()) {
     landed_ = true;

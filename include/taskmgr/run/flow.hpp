@@ -195,7 +195,7 @@ class Flow final : public AnyFlow<Task, R>, public RemoteAttempts<Flow<F, Task, 
   // --- Remote: on the thread that drives the worker processes
   void next_errands(List<Errand>& errands, std::size_t most) override;
   [[nodiscard]] std::size_t left() const noexcept override { return waiting_count_.load(std::memory_order_relaxed); }
-  void publish_all(std::span<const std::size_t> ids, Seat& seat) noexcept override;
+  void publish_all(Items<const std::size_t> ids, Seat& seat) noexcept override;
   [[nodiscard]] bool goes_on() const noexcept override {
     return !closing_.load(std::memory_order_acquire) || !this->settled();
   }
@@ -535,10 +535,10 @@ void Flow<F, Task, R, Tasks>::next_errands(List<Errand>& errands, std::size_t mo
 }
 
 template <class F, class Task, class R, class Tasks>
-void Flow<F, Task, R, Tasks>::publish_all(std::span<const std::size_t> ids, Seat&) noexcept {
+void Flow<F, Task, R, Tasks>::publish_all(Items<const std::size_t> ids, Seat&) noexcept {
   const Clock::time_point now = Clock::now();
   per_task_.store((now - std::exchange(published_, now)).count() / static_cast<std::int64_t>(ids.size()), std::memory_order_relaxed);
-  pass_on(ids);
+  pass_on({ids.begin(), ids.size()});
 }
 
 template <class F, class Task, class R, class Tasks>

@@ -17,7 +17,6 @@
 #include <cstring>
 #include <ctime>
 #include <exception>
-#include <span>
 #include <string>
 #include <utility>
 
@@ -40,7 +39,7 @@ namespace taskmgr::detail {
 class Fleet {
  public:
   /// Throws `std::system_error` where there is no memory to share, or no descriptor.
-  Fleet(Crew& crew, Remote& remote, std::span<Seat> seats, const Options& options)
+  Fleet(Crew& crew, Remote& remote, Items<Seat> seats, const Options& options)
       : crew_(crew), remote_(remote), options_(options), pages_(seats.size()), hands_(new Hand[seats.size()]), count_(seats.size()) {
     for (std::size_t k = 0; k < count_; ++k) {
       hands_[k].seat = &seats[k];
@@ -133,7 +132,7 @@ class Fleet {
   bool sent_any_ = false;
   bool stop_told_ = false;
 
-  [[nodiscard]] std::span<Hand> hands() const noexcept { return {hands_.get(), count_}; }
+  [[nodiscard]] Items<Hand> hands() const noexcept { return {hands_.get(), count_}; }
 };
 
 // ---------------------------------------------------------------------------------------------------------------------

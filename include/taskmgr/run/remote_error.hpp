@@ -16,7 +16,6 @@
 #include <memory>
 #include <new>
 #include <optional>
-#include <span>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -26,6 +25,7 @@
 #include <variant>
 
 #include "../core/error.hpp"
+#include "../core/list.hpp"
 #include "decode.hpp"
 #include "wire.hpp"
 
@@ -128,7 +128,7 @@ inline constexpr const std::type_info* plain_errors[] = {
 }
 
 /// Where `error`'s type stands among `types`; their number if it is none of them.
-[[nodiscard]] inline std::size_t place_among(std::span<const std::type_info* const> types, const std::exception& error) {
+[[nodiscard]] inline std::size_t place_among(Items<const std::type_info* const> types, const std::exception& error) {
   std::size_t place = 0;
   while (place != types.size() && typeid(error) != *types[place]) ++place;
   return place;
@@ -237,12 +237,13 @@ inline void encode_error(Writer& writer, TaskError::Kind kind, const std::except
 
 [[noreturn]] inline void throw_coded(const ErrorParts& parts) {
   using std::filesystem::filesystem_error;
+  const auto path = [](std::string text) { return std::filesystem::path(std::move(text)); };
   const std::error_code code{parts.number, category_of(parts.index)};
   switch (parts.form) {
     case ErrorForm::ios: throw std::ios_base::failure(parts.text, code);
     case ErrorForm::filesystem:
-      if (!parts.second.empty()) throw filesystem_error(parts.text, parts.first, parts.second, code);
-      if (!parts.first.empty()) throw filesystem_error(parts.text, parts.first, code);
+      if (!parts.second.empty()) throw filesystem_error(parts.text, path(parts.first), path(parts.second), code);
+      if (!parts.first.empty()) throw filesystem_error(parts.text, path(parts.first), code);
       throw filesystem_error(parts.text, code);
     default:
       if (parts.other == 0) throw std::system_error(code);

@@ -6,7 +6,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <span>
 
 #include "../core/list.hpp"
 #include "crew.hpp"
@@ -32,7 +31,7 @@ class Supply {
   /// The attempt is not made any more.
   virtual void cancelled(const Errand& errand, Seat& seat) noexcept = 0;
   /// These tasks have their outcomes, on this seat.
-  virtual void publish_all(std::span<const std::size_t> ids, Seat& seat) noexcept = 0;
+  virtual void publish_all(Items<const std::size_t> ids, Seat& seat) noexcept = 0;
   /// There is, or may come, something to do.
   [[nodiscard]] virtual bool goes_on() const noexcept = 0;
 
