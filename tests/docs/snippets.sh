@@ -97,20 +97,30 @@ for unit in $all; do
 done
 [ $failed = 0 ] || { echo "not all blocks compile"; exit 1; }
 
-ran=0
-for expected in "$work"/*.expected; do
-  name=$(basename "$expected" .expected)
-  mkdir "$work/$name" && cd "$work/$name" || exit 1
+run_one() {
+  local name=$1 wanted got same k pattern
+  mkdir "$work/$name" && cd "$work/$name" || return
   timeout 30 "$work/${unit_of[$name]}" "$name" >"$work/$name.out" 2>"$work/$name.err" ||
-    { echo "$name: exit code $?"; tail -n 3 "$work/$name.err"; failed=1; }
-  mapfile -t wanted <"$expected"
+    { echo "$name: exit code $?"; tail -n 3 "$work/$name.err"; return; }
+  mapfile -t wanted <"$work/$name.expected"
   mapfile -t got <"$work/$name.out"
   same=$((${#wanted[@]} == ${#got[@]}))
   for k in "${!wanted[@]}"; do
     pattern=$(sed -e 's/[][\\*?]/\\&/g' -e 's/…/*/g' <<<"${wanted[k]}")
     [[ ${got[k]-} == $pattern ]] || same=0
   done
-  [ $same = 1 ] || { echo "$name prints (>) something else than the page says (<):"; diff "$expected" "$work/$name.out"; failed=1; }
+  [ $same = 1 ] || { echo "$name prints (>) something else than the page says (<):"; diff "$work/$name.expected" "$work/$name.out"; return; }
+  touch "$work/$name.right"
+}
+programs=$(cd "$work" && find . -name '*.expected' | sed -e 's|^./||' -e 's/.expected$//')
+for name in $programs; do
+  while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do wait -n; done
+  run_one "$name" >"$work/$name.said" 2>&1 &
+done
+wait
+ran=0
+for name in $programs; do
+  [ -e "$work/$name.right" ] || { cat "$work/$name.said"; echo "$name: not as its page says"; failed=1; }
   ran=$((ran + 1))
 done
 [ "$ran" -gt 0 ] || { echo "found no program to run"; exit 1; }
