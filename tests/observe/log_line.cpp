@@ -110,12 +110,14 @@ TEST_CASE("an event is one line of text, whatever its task, its error or its man
   const TaskError error{TaskError::Kind::exception, std::make_exception_ptr(std::runtime_error(evil)), 1};
   event.subject = &evil;
   event.manager = evil;
-  event.stage = evil;
+  event.stage = "a\nstage";
   event.error = &error;
   const std::string escaped = R"("a\nb\r\x1b[31m\"\\\xff\u2028\x00")";
   const std::string what = R"("a\nb\r\x1b[31m\"\\\xff\u2028")";  // what() ends at a null
-  CHECK(line_of(event) == "error " + escaped + "#3 " + escaped + " failed task=18 text=" + escaped +
+  CHECK(line_of(event) == "error " + escaped + "#3 \"a\\nstage\" failed task=18 text=" + escaped +
                               " attempt=2 worker=1 duration=0ns type=std::runtime_error error=" + what);
+  event.stage = event.manager;  // a stage without a name of its own is said once
+  CHECK(line_of(event).find("#3 failed") != std::string::npos);
 }
 
 TEST_CASE("what a task threw is named with its type") {

@@ -36,7 +36,6 @@
 #include "support/source.hpp"
 #include "support/wait.hpp"
 
-using support::Coroutine;
 using support::Function;
 using support::numbers;
 using taskmgr::Context;
@@ -59,6 +58,13 @@ namespace {
 
 using Tree = TaskTree<int, int>;
 using support::Sink;
+
+/// A function as a coroutine that never waits.
+struct Coroutine {
+  Function function;
+
+  taskmgr::Async<int> operator()(Context& context, int x) const { co_return function(context, x); }
+};
 
 /// As support::modes, for trees.
 #ifdef TASKMGR_TEST_SANITIZED
@@ -769,4 +775,52 @@ TEST_CASE("outcomes that are copied out of a stream of a tree live on") {
   REQUIRE(kept);
   CHECK(kept->task() == 2);
   CHECK(kept->value() == 4);
+}
+
+TEST_CASE("the way of each initial task is recorded where that is asked for") {
+  for (const TreeMode how : tree_modes) {
+    CAPTURE(name(how));
+    Tree tree = tree_of({{[](Context&, int x) { return x / 2; }, {.name = "halve"}},
+                         {[](Context& context, int x) {
+                            if (x == 2 && context.attempt() == 1) throw std::runtime_error("again");
+                            if (x == 3) throw std::runtime_error("never");
+                            return x / 2;
+                          },
+                          {.mode = Mode::thread, .workers = 2, .retry = {.max_retries = 1, .base_delay = 1us}}},
+                         {plus(1), {.name = "last"}}});
+    CHECK_THROWS_AS(static_cast<void>(tree.start({1}).trace(1)), UsageError);
+    tree.set_options({.mode = how, .trace = true});
+    const auto report = tree.start({4, 4, 5, 6, 2, 9});
+    CHECK(report.failed == 1);
+    const auto way = report.trace(4);
+    REQUIRE(way.size() == 3);
+    CHECK(way[0].stage == "halve");
+    CHECK(way[0].task_text == "4");
+    CHECK(way[0].attempts == 1);
+    CHECK(way[1].stage == "stage 1");
+    CHECK(way[1].stage_index == 1);
+    CHECK(way[1].task_text == "2");
+    CHECK(way[1].attempts == 2);
+    CHECK(way[1].state == State::succeeded);
+    CHECK(way[2].task_text == "1");
+    for (std::size_t k = 0; k < 3; ++k) {
+      CHECK(way[k].queued <= way[k].started);
+      CHECK(way[k].started <= way[k].finished);
+      if (k != 0) CHECK(way[k].queued == way[k - 1].finished);
+    }
+    // 5 is one with 4 from the second stage on; 9 never is
+    const auto joined = report.trace(5);
+    REQUIRE(joined.size() == 3);
+    CHECK(joined[0].task_text == "5");
+    CHECK(joined[1].started == way[1].started);
+    const auto later = report.trace(9);
+    REQUIRE(later.size() == 3);
+    CHECK(later[1].task_text == "4");
+    CHECK(later[2].task_text == "2");
+    const auto failed = report.trace(6);
+    REQUIRE(failed.size() == 2);
+    CHECK(failed[1].state == State::failed);
+    CHECK(report.trace(2).size() == 3);
+    CHECK_THROWS_AS(static_cast<void>(report.trace(77)), std::out_of_range);
+  }
 }

@@ -201,7 +201,7 @@ inline void LogLine::begin(const Event& event, Level level) {
   append_word(line_, event.manager);
   line_ += '#';
   append_number(line_, event.batch);
-  if (!event.stage.empty()) {
+  if (!event.stage.empty() && event.stage != event.manager) {
     line_ += ' ';
     append_word(line_, event.stage);
   }

@@ -16,6 +16,7 @@
 #include "../run/source.hpp"
 #include "channel.hpp"
 #include "ledger.hpp"
+#include "trace.hpp"
 
 namespace taskmgr::detail {
 
@@ -34,6 +35,8 @@ class Feed {
   /// It is the first stage's: what the initial tasks share has been found already.
   void begin_with(Initial<T>& initial) noexcept { initial_ = &initial; }
   [[nodiscard]] Channel<T>& channel() noexcept { return channel_; }
+  /// Is told who joins whom.
+  void trace(StageTrace& trace) noexcept { trace_ = &trace; }
 
   // --- Fed
   [[nodiscard]] Next advance();
@@ -66,6 +69,7 @@ class Feed {
   const bool shares_;
   AnyLedger& ledger_;
   Initial<T>* initial_ = nullptr;
+  StageTrace* trace_ = nullptr;
   List<Item<T>> items_;
   std::size_t at_ = 0;
   std::size_t taken_ = 0;
@@ -112,6 +116,7 @@ bool Feed<T>::joins([[maybe_unused]] Item<T>& item) {
     const auto same = [&](std::size_t k) { return detail::equal(kept_[k].value, *item.value); };
     index_.make_room(kept_.size() + 1, kept_.size() + 1, hash_at);
     if (const std::size_t first = index_.find(hash, same); first != HashIndex::npos) {
+      if (trace_ != nullptr) trace_->join(ledger_.number(item.origin), ledger_.number(kept_[first].origin));
       ledger_.join(item.origin, kept_[first].origin);
       return true;
     }

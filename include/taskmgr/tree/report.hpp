@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -33,6 +34,23 @@ struct StageSummary {
   }
 };
 
+/// What one stage has done with an initial task, or with the one whose way that shares.
+struct Hop {
+  std::string stage;
+  std::size_t stage_index = 0;
+  std::string task_text;  ///< what the stage was called with, as fmt writes it; the number of the initial task where it does not format
+  State state = State::pending;
+  int attempts = 0;
+  std::size_t worker = 0;  ///< of the last attempt
+  std::chrono::steady_clock::time_point queued{};    ///< when the stage before had it; of the first stage, when the run began
+  std::chrono::steady_clock::time_point started{};   ///< its first attempt
+  std::chrono::steady_clock::time_point finished{};
+};
+
+namespace detail {
+class TreeTrace;
+}
+
 /// The report of a tree: of each initial task the last stage's result, or the error of the stage in which it failed.
 ///
 ///     for (const auto& [url, error] : report.error_map()) fmt::print("{}: {}: {}\n", url, error.stage(), error.message());
@@ -46,7 +64,12 @@ class [[nodiscard]] TreeReport : public Report<In, Out> {
   /// What each stage has done, in their order.
   [[nodiscard]] const std::vector<StageSummary>& stages() const noexcept { return stages_; }
 
+  /// The way of an initial task through the stages, as far as it came. Where duplicates are run, that of the last such task.
+  /// Throws `std::out_of_range` if there was no such task, and `UsageError` if the run had no `TreeOptions::trace`.
+  [[nodiscard]] std::vector<Hop> trace(const In& task) const;
+
   /// For the library.
+  void set_trace(std::shared_ptr<const detail::TreeTrace> trace) noexcept { trace_ = std::move(trace); }
   void set_stages(std::vector<StageSummary> stages) noexcept { stages_ = std::move(stages); }
 
   TreeReport() = default;
@@ -57,6 +80,7 @@ class [[nodiscard]] TreeReport : public Report<In, Out> {
   friend struct detail::ReportAccess;
   TreeReport(const TreeReport&) = default;
   std::vector<StageSummary> stages_;
+  std::shared_ptr<const detail::TreeTrace> trace_;
 };
 
 }  // namespace taskmgr

@@ -23,6 +23,7 @@
 #include "feed.hpp"
 #include "ledger.hpp"
 #include "report.hpp"
+#include "trace.hpp"
 
 namespace taskmgr::detail {
 
@@ -30,6 +31,7 @@ namespace taskmgr::detail {
 struct TreeTerms {
   const TreeOptions& options;
   const Hub::Observers& observers;  // of the tree
+  TreeTrace* trace;                 // null: nobody asks
   bool keeps;  // distinct values, so that stages can share duplicates
   AnyLedger& ledger;
   FirstException& thrown;
@@ -87,9 +89,12 @@ class StageRun final : public AnyStageRun {
         running_(workshop_.runs),
         place_(std::move(place)),
         options_(options_of(manager.options, terms.options)),
+        trace_(terms.trace != nullptr ? &terms.trace->add(place_.name, place_.index) : nullptr),
         observers_(observers_of(manager.observers, terms)),
         feed_(capacity_of(terms.options), terms.keeps && Keyed<T> && manager.options.duplicates == Duplicates::share, ledger_),
-        flow_(terms_of(terms), manager.function, workshop_, feed_, {.window = window_of(terms.options)}) {}
+        flow_(terms_of(terms), manager.function, workshop_, feed_, {.window = window_of(terms.options)}) {
+    if (trace_ != nullptr) feed_.trace(*trace_);
+  }
 
   void begin_with(void* initial) noexcept override { feed_.begin_with(*static_cast<Initial<T>*>(initial)); }
   void nudge() noexcept override { flow_.nudge(); }
@@ -126,7 +131,7 @@ class StageRun final : public AnyStageRun {
     return tree.capacity != 0 && tree.mode != TreeMode::serial ? worker_count(options_) : 0;
   }
   [[nodiscard]] Options options_of(const Options& manager, const TreeOptions& tree) const;
-  [[nodiscard]] static Hub::Observers observers_of(const Hub::Observers& manager, const TreeTerms& terms);
+  [[nodiscard]] Hub::Observers observers_of(const Hub::Observers& manager, const TreeTerms& terms) const;
   [[nodiscard]] Crew::Terms terms_of(const TreeTerms& terms) {
     return {.options = options_,
             .observers = observers_,
@@ -150,6 +155,7 @@ class StageRun final : public AnyStageRun {
   Running running_;
   const StagePlace place_;
   const Options options_;
+  StageTrace* const trace_;
   const Hub::Observers observers_;
   Feed<T> feed_;
   Flow<F, T, R, Feed<T>&> flow_;
@@ -175,13 +181,14 @@ Options StageRun<F, T, R>::options_of(const Options& manager, const TreeOptions&
 }
 
 template <class F, class T, class R>
-Hub::Observers StageRun<F, T, R>::observers_of(const Hub::Observers& manager, const TreeTerms& terms) {
+Hub::Observers StageRun<F, T, R>::observers_of(const Hub::Observers& manager, const TreeTerms& terms) const {
   Hub::Observers all;
   for (const Hub::Observers* some : {&manager, &terms.observers}) {
     for (const std::shared_ptr<Observer>& observer : *some) {
       if (std::find(all.begin(), all.end(), observer) == all.end()) all.push_back(observer);
     }
   }
+  if (trace_ != nullptr) all.push_back(terms.trace->stage(place_.index));
   if (terms.options.show_progress) all.push_back(std::shared_ptr<Observer>(new ProgressBar));
   return all;
 }

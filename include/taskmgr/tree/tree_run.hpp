@@ -23,6 +23,7 @@
 #include "report.hpp"
 #include "stage.hpp"
 #include "stage_run.hpp"
+#include "trace.hpp"
 
 namespace taskmgr::detail {
 
@@ -100,8 +101,10 @@ class TreeRun {
         store_(std::move(store)),
         ledger_(*store_, options_.halt, measures(tree), shares(tree), sink, job_of<&TreeRun::halt>(*this)) {
     if (source != nullptr) thrown_.keep(std::move(source));
+    if (options_.trace) trace_ = std::make_shared<TreeTrace>();
     runs_.make(stages_, {.options = options_,
                          .observers = tree.observers,
+                         .trace = trace_.get(),
                          .keeps = true,
                          .ledger = ledger_,
                          .thrown = thrown_,
@@ -124,6 +127,7 @@ class TreeRun {
       thrown_.keep(std::current_exception());  // no memory for it
     }
     ledger_.close(report);
+    report.set_trace(std::move(trace_));
     thrown = thrown_.take();
     if (thrown == nullptr) thrown = ledger_.thrown().take();
     report.elapsed = Clock::now() - began_;
@@ -139,7 +143,7 @@ class TreeRun {
     for (const auto& stage : tree.stages) {
       if (stage->may_measure()) return true;
     }
-    return !tree.observers.empty();
+    return !tree.observers.empty() || tree.options.trace;
   }
   /// Different initial tasks may come to one value.
   static bool shares(const TreeState& tree) noexcept {
@@ -155,6 +159,7 @@ class TreeRun {
   const Clock::time_point began_;
   std::shared_ptr<Store<In, Out>> store_;
   FirstException thrown_;
+  std::shared_ptr<TreeTrace> trace_;
   Ledger<In, Out, Sink> ledger_;
   StageRuns runs_;
 };

@@ -147,6 +147,7 @@ TreeStreamed<In, Out, Tasks>::TreeStreamed(TreeState& tree, Tasks&& tasks, Strea
   for (auto* list : {&harvest_, &done_}) list->reserve(window_);
   runs_.make(stages_, {.options = options_,
                        .observers = tree.observers,
+                       .trace = nullptr,
                        .keeps = false,
                        .ledger = *this,
                        .thrown = thrown_,
