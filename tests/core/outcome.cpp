@@ -166,13 +166,30 @@ TEST_CASE("a result that cannot be made leaves its slot as it was") {
 TEST_CASE("a slot counts attempts as far as it can, and never wrongly small") {
   const Slots<int, 1> place;
   const Slot<int> slot = place[0];
-  constexpr int most = (1 << 29) - 1;
+  constexpr int most = (1 << 28) - 1;
   slot.fail(most, 1);
   CHECK(slot.attempts() == most);
   CHECK(slot.state() == State::failed);
   slot.fail(2'000'000'000, 1);
   CHECK(slot.attempts() == most);
   CHECK(slot.state() == State::failed);
+}
+
+TEST_CASE("a result that several tasks share is copied when it is taken") {
+  const Slots<std::string, 1> place;
+  const Slot<std::string> slot = place[0];
+  slot.succeed(3, [] { return std::string("shared"); });
+  slot.mark_shared(true);
+  CHECK(slot.shared());
+  CHECK(slot.attempts() == 3);
+  CHECK(slot.state() == State::succeeded);
+  const int task = 1;
+  taskmgr::Outcome<int, std::string> outcome{task, slot, nullptr, std::chrono::nanoseconds{0}};
+  CHECK(outcome.take() == "shared");
+  CHECK(outcome.value() == "shared");
+  slot.mark_shared(false);
+  CHECK(outcome.take() == "shared");
+  CHECK(outcome.value().empty());
 }
 
 TEST_CASE("errors are found by their numbers, also while others are added") {

@@ -23,6 +23,8 @@
 #include <utility>
 #include <vector>
 
+#include <taskmgr/manager/task_manager.hpp>
+
 #include "support/folder.hpp"
 #include "support/json.hpp"
 #include "support/manager.hpp"

@@ -113,8 +113,8 @@ inline std::string note_of(const StageSummary& stage) {
 }
 
 inline std::size_t bottleneck(const std::vector<StageSummary>& stages) {
-  const auto slowest = std::max_element(stages.begin(), stages.end(),
-                                        [](const StageSummary& a, const StageSummary& b) { return a.per_worker() < b.per_worker(); });
+  const auto slower = [](const StageSummary& a, const StageSummary& b) { return a.per_worker() < b.per_worker(); };
+  const auto slowest = std::max_element(stages.begin(), stages.end(), slower);
   if (slowest == stages.end() || slowest->running.count() == 0) return stages.size();
   return static_cast<std::size_t>(slowest - stages.begin());
 }

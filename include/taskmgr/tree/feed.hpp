@@ -43,7 +43,9 @@ class Feed {
   [[nodiscard]] const T& take(std::optional<T>& room);
   [[nodiscard]] std::uint64_t number() const noexcept { return ledger_.number(origin_); }
   [[nodiscard]] std::size_t origin() const noexcept { return origin_; }
-  [[nodiscard]] bool has_news() const noexcept { return initial_ != nullptr ? initial_->peek() != Next::nothing : at_ != items_.size() || channel_.has_news(); }
+  [[nodiscard]] bool has_news() const noexcept {
+    return initial_ != nullptr ? initial_->peek() != Next::nothing : at_ != items_.size() || channel_.has_news();
+  }
 
   /// All has been taken, and nothing comes.
   [[nodiscard]] bool ended() const noexcept {

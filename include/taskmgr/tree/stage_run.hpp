@@ -146,6 +146,7 @@ class StageRun final : public AnyStageRun {
   }
 
   void pass(Outcome<T, R>& outcome) noexcept;
+  void fail_unmoved(std::size_t origin, int attempts) noexcept;
   void hand_on() noexcept;
 
   AnyLedger& ledger_;
@@ -189,7 +190,7 @@ Hub::Observers StageRun<F, T, R>::observers_of(const Hub::Observers& manager, co
     }
   }
   if (trace_ != nullptr) all.push_back(terms.trace->stage(place_.index));
-  if (terms.options.show_progress) all.push_back(std::shared_ptr<Observer>(new ProgressBar));
+  if (terms.options.show_progress && !options_.show_progress) all.push_back(std::shared_ptr<Observer>(new ProgressBar));
   return all;
 }
 
@@ -228,13 +229,22 @@ void StageRun<F, T, R>::pass(Outcome<T, R>& outcome) noexcept {
       try {
         if (results_ != nullptr) results_->succeed(origin, outcome.take(), outcome.attempts());
         else made_.push_back({origin, Parcel<R>(outcome.take())});
-      } catch (...) {  // it could not be moved
-        const TaskError error{TaskError::Kind::exception, std::current_exception(), outcome.attempts()};
-        ledger_.fail(origin, error, place_.name, place_.index);
+      } catch (...) {
+        fail_unmoved(origin, outcome.attempts());
       }
       return;
     case State::failed: return ledger_.fail(origin, outcome.error(), place_.name, place_.index);
     default: return ledger_.cancel(origin, outcome.attempts());
+  }
+}
+
+/// What its result threw when it was moved; to be called in a handler.
+template <class F, class T, class R>
+void StageRun<F, T, R>::fail_unmoved(std::size_t origin, int attempts) noexcept {
+  try {
+    ledger_.fail(origin, TaskError{TaskError::Kind::exception, std::current_exception(), attempts}, place_.name, place_.index);
+  } catch (...) {  // no memory to say so
+    ledger_.fail(origin, unrecorded_error(), place_.name, place_.index);
   }
 }
 

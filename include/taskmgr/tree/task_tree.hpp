@@ -351,7 +351,8 @@ void TaskTree<In, Out>::append(detail::Stages& stages, S&& stage) {
 template <class In, class Out>
 void TaskTree<In, Out>::require_index(std::size_t index, std::size_t most, const std::string& call) const {
   if (index <= most) return;
-  throw std::out_of_range("taskmgr: " + call + "() at " + std::to_string(index) + ": the tree has " + std::to_string(size()) + " stages");
+  throw std::out_of_range("taskmgr: " + call + "() at " + std::to_string(index) + ": the tree has " + std::to_string(size()) +
+                          " stages");
 }
 
 template <class In, class Out>

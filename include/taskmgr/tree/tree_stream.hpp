@@ -316,7 +316,8 @@ void TreeStreamed<In, Out, Tasks>::close_source() noexcept {
 }
 
 template <class In, class Out, class Tasks>
-void TreeStreamed<In, Out, Tasks>::fail(std::size_t origin, const TaskError& error, const std::string& stage, std::size_t index) noexcept {
+void TreeStreamed<In, Out, Tasks>::fail(std::size_t origin, const TaskError& error, const std::string& stage,
+                                        std::size_t index) noexcept {
   Tour& tour = *tours_[origin];
   try {
     tour.error = std::make_shared<const TaskError>(error.at_stage(stage, index));
