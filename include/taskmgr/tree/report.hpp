@@ -38,7 +38,7 @@ struct StageSummary {
 struct Hop {
   std::string stage;
   std::size_t stage_index = 0;
-  std::string task_text;  ///< what the stage was called with, as fmt writes it; the number of the initial task where it does not format
+  std::string task_text;  ///< what the stage was called with; the number of the initial task where fmt cannot write that
   State state = State::pending;
   int attempts = 0;
   std::size_t worker = 0;  ///< of the last attempt

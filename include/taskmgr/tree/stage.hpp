@@ -36,8 +36,8 @@ class AnyStage {
 
   /// The same stage, `self`, for tasks of another type, if its function's one signature has that, or it was made for that; else
   /// null.
-  using Shared = std::shared_ptr<const AnyStage>;
-  [[nodiscard]] virtual Shared taking(const std::type_info& in, Shared self) const = 0;
+  using Pointer = std::shared_ptr<const AnyStage>;
+  [[nodiscard]] virtual Pointer taking(const std::type_info& in, Pointer self) const = 0;
 
   /// Equal values that reach it are one from there on.
   [[nodiscard]] virtual bool shares() const noexcept = 0;
@@ -73,7 +73,7 @@ class Stage final : public AnyStage {
   using R = ResultOf<F, T>;
   static_assert(std::is_move_constructible_v<R>, "taskmgr: a result moves on to the next stage of a tree: it must be movable");
 
-  Stage(ManagerState<F>& manager, std::shared_ptr<const TaskManager<F>> own, Shared before = nullptr) noexcept
+  Stage(ManagerState<F>& manager, std::shared_ptr<const TaskManager<F>> own, Pointer before = nullptr) noexcept
       : manager_(manager), own_(std::move(own)), before_(std::move(before)) {}
 
   [[nodiscard]] const std::type_info& in() const noexcept override { return typeid(T); }
@@ -81,7 +81,7 @@ class Stage final : public AnyStage {
   [[nodiscard]] const Options& options() const noexcept override { return manager_.options; }
   [[nodiscard]] bool shares() const noexcept override { return Keyed<T> && manager_.options.duplicates == Duplicates::share; }
   [[nodiscard]] bool may_measure() const noexcept override { return manager_.options.timings || !manager_.observers.empty(); }
-  [[nodiscard]] Shared taking(const std::type_info& in, Shared self) const override {
+  [[nodiscard]] Pointer taking(const std::type_info& in, Pointer self) const override {
     using Named = ListTask<F>;
     if (in == typeid(T)) return self;
     if constexpr (!std::is_same_v<Named, AnyTask> && !std::is_same_v<Named, T>) {

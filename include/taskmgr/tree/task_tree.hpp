@@ -198,6 +198,8 @@ class TaskTree {
   void require_rest(const char* call) const;
   [[nodiscard]] detail::Drawing drawing(const TreeReport<In, Out>* report) const;
   void check() const;
+  /// Initial tasks that are equal are one, as with the first stage's manager.
+  [[nodiscard]] bool shares_tasks() const noexcept { return state_->stages[0]->options().duplicates == Duplicates::share; }
   void require_index(std::size_t index, std::size_t most, const std::string& call) const;
   template <class S>
   TaskTree& edit(std::size_t index, std::size_t left_out, S&& stage, const std::string& call);
@@ -287,7 +289,7 @@ TreeReport<In, Out> TaskTree<In, Out>::start(Tasks&& tasks, Sink&& sink, std::st
   check();
   auto store = std::make_shared<detail::Store<In, Out>>();
   const detail::Running running{state_->runs};
-  std::exception_ptr thrown = store->fill(std::forward<Tasks>(tasks), state_->stages[0]->options().duplicates == Duplicates::share);
+  std::exception_ptr thrown = store->fill(std::forward<Tasks>(tasks), shares_tasks());
   detail::TreeRun<In, Out, Callee> run{*state_, std::move(store), std::move(thrown), &sink, std::move(stop), began};
   run.drive();
   TreeReport<In, Out> report = run.finish(thrown);
@@ -305,7 +307,7 @@ Run<In, Out, TreeReport<In, Out>> TaskTree<In, Out>::launch(Tasks&& tasks, Sink&
   detail::require_sink<Callee, In, Out>();
   check();
   auto store = std::make_shared<detail::Store<In, Out>>();
-  std::exception_ptr source = store->fill(std::forward<Tasks>(tasks), state_->stages[0]->options().duplicates == Duplicates::share);
+  std::exception_ptr source = store->fill(std::forward<Tasks>(tasks), shares_tasks());
   auto run = std::make_unique<Launched>(*state_, std::move(store), std::move(source), std::forward<Sink>(sink), std::move(stop));
   if (!state_->stages[0]->pool().post(detail::job_of<&Launched::drive>(*run))) run->drive();
   return Run<In, Out, TreeReport<In, Out>>{std::move(run)};
@@ -320,7 +322,7 @@ Async<TreeReport<In, Out>> TaskTree<In, Out>::start_async(Tasks&& tasks, Sink&& 
   detail::require_sink<Callee, In, Out>();
   check();
   auto store = std::make_shared<detail::Store<In, Out>>();
-  std::exception_ptr source = store->fill(std::forward<Tasks>(tasks), state_->stages[0]->options().duplicates == Duplicates::share);
+  std::exception_ptr source = store->fill(std::forward<Tasks>(tasks), shares_tasks());
   return detail::await_elsewhere<In, Out>(
       state_->stages[0]->pool(), [&state = *state_, store = std::move(store), source = std::move(source),
                                   callee = Callee(std::forward<Sink>(sink)), stop = std::move(stop)]() mutable {
