@@ -3,6 +3,8 @@
 
 /// \file
 /// A tree as a picture: for Graphviz, for Mermaid, and for a terminal.
+///
+/// Templates, so that a program without trees does not compile them.
 
 #include <algorithm>
 #include <chrono>
@@ -29,19 +31,25 @@ struct Drawing {
   std::vector<Box> boxes{};
 };
 
-[[nodiscard]] std::string to_dot(const Drawing& drawing);
-[[nodiscard]] std::string to_mermaid(const Drawing& drawing);
-[[nodiscard]] std::string to_text(const Drawing& drawing);
+template <class Picture>
+[[nodiscard]] std::string to_dot(const Picture& drawing);
+template <class Picture>
+[[nodiscard]] std::string to_mermaid(const Picture& drawing);
+template <class Picture>
+[[nodiscard]] std::string to_text(const Picture& drawing);
 
 /// What is said of a stage after a run: counts, and the time if it was measured.
-[[nodiscard]] std::string note_of(const StageSummary& stage);
+template <class Summary>
+[[nodiscard]] std::string note_of(const Summary& stage);
 
 /// The stage that held up the others, if that was measured; else none: the number of stages.
-[[nodiscard]] std::size_t bottleneck(const std::vector<StageSummary>& stages);
+template <class Summary>
+[[nodiscard]] std::size_t bottleneck(const std::vector<Summary>& stages);
 
 // ---------------------------------------------------------------------------------------------------------------------
 
-inline std::string replaced(std::string_view text, std::string_view characters, std::string (*by)(char)) {
+template <class By>
+std::string replaced(std::string_view text, std::string_view characters, const By& by) {
   std::string safe;
   for (const char c : text) {
     if (characters.find(c) != std::string_view::npos) safe += by(c);
@@ -50,14 +58,16 @@ inline std::string replaced(std::string_view text, std::string_view characters, 
   return safe;
 }
 
-inline std::string in_dot(std::string_view text) {
+template <class Text>
+std::string in_dot(const Text& text) {
   return replaced(text, "\"\\\n", [](char c) { return c == '\n' ? std::string("\\n") : std::string{'\\', c}; });
 }
 
-inline std::string to_dot(const Drawing& drawing) {
+template <class Picture>
+std::string to_dot(const Picture& drawing) {
   std::string dot = "digraph \"" + in_dot(drawing.name) + "\" {\n  rankdir=LR;\n  node [shape=box];\n";
   for (std::size_t k = 0; k < drawing.boxes.size(); ++k) {
-    const Drawing::Box& box = drawing.boxes[k];
+    const auto& box = drawing.boxes[k];
     dot += "  s" + std::to_string(k) + " [label=\"" + in_dot(box.name);
     if (!box.note.empty()) dot += "\\n" + in_dot(box.note);
     dot += box.marked ? "\", style=bold, color=red];\n" : "\"];\n";
@@ -66,16 +76,18 @@ inline std::string to_dot(const Drawing& drawing) {
   return dot + "}\n";
 }
 
-inline std::string in_mermaid(std::string_view text) {
+template <class Text>
+std::string in_mermaid(const Text& text) {
   return replaced(text, "\"#<>&\n", [](char c) {
     return c == '\n' ? std::string("<br/>") : '#' + std::to_string(static_cast<int>(static_cast<unsigned char>(c))) + ';';
   });
 }
 
-inline std::string to_mermaid(const Drawing& drawing) {
+template <class Picture>
+std::string to_mermaid(const Picture& drawing) {
   std::string text = "flowchart LR\n";
   for (std::size_t k = 0; k < drawing.boxes.size(); ++k) {
-    const Drawing::Box& box = drawing.boxes[k];
+    const auto& box = drawing.boxes[k];
     const std::string id = 's' + std::to_string(k);
     text += "  " + id + "[\"" + in_mermaid(box.name);
     if (!box.note.empty()) text += "<br/>" + in_mermaid(box.note);
@@ -86,10 +98,11 @@ inline std::string to_mermaid(const Drawing& drawing) {
   return text;
 }
 
-inline std::string to_text(const Drawing& drawing) {
+template <class Picture>
+std::string to_text(const Picture& drawing) {
   std::string text = drawing.name + "\n";
   std::vector<std::size_t> depths;
-  for (const Drawing::Box& box : drawing.boxes) {
+  for (const auto& box : drawing.boxes) {
     const std::size_t depth = box.from.empty() ? 0 : depths[box.from.front()] + 1;
     depths.push_back(depth);
     text += std::string(2 * depth, ' ') + "-> " + box.name;
@@ -100,7 +113,8 @@ inline std::string to_text(const Drawing& drawing) {
   return text;
 }
 
-inline std::string note_of(const StageSummary& stage) {
+template <class Summary>
+std::string note_of(const Summary& stage) {
   const Progress& of = stage.progress;
   std::string note = std::to_string(of.total) + " in, " + std::to_string(of.succeeded) + " out";
   if (of.failed != 0) note += ", " + std::to_string(of.failed) + " failed";
@@ -112,8 +126,9 @@ inline std::string note_of(const StageSummary& stage) {
   return note;
 }
 
-inline std::size_t bottleneck(const std::vector<StageSummary>& stages) {
-  const auto slower = [](const StageSummary& a, const StageSummary& b) { return a.per_worker() < b.per_worker(); };
+template <class Summary>
+std::size_t bottleneck(const std::vector<Summary>& stages) {
+  const auto slower = [](const Summary& a, const Summary& b) { return a.per_worker() < b.per_worker(); };
   const auto slowest = std::max_element(stages.begin(), stages.end(), slower);
   if (slowest == stages.end() || slowest->running.count() == 0) return stages.size();
   return static_cast<std::size_t>(slowest - stages.begin());

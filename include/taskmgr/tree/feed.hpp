@@ -36,7 +36,7 @@ class Feed {
   void begin_with(Initial<T>& initial) noexcept { initial_ = &initial; }
   [[nodiscard]] Channel<T>& channel() noexcept { return channel_; }
   /// Is told who joins whom.
-  void trace(StageTrace& trace) noexcept { trace_ = &trace; }
+  void trace(StageTrace<Hop>& trace) noexcept { trace_ = &trace; }
 
   // --- Fed
   [[nodiscard]] Next advance();
@@ -71,7 +71,7 @@ class Feed {
   const bool shares_;
   AnyLedger& ledger_;
   Initial<T>* initial_ = nullptr;
-  StageTrace* trace_ = nullptr;
+  StageTrace<Hop>* trace_ = nullptr;
   List<Item<T>> items_;
   std::size_t at_ = 0;
   std::size_t taken_ = 0;

@@ -48,6 +48,7 @@ struct Hop {
 };
 
 namespace detail {
+template <class Hop>
 class TreeTrace;
 }
 
@@ -69,7 +70,7 @@ class [[nodiscard]] TreeReport : public Report<In, Out> {
   [[nodiscard]] std::vector<Hop> trace(const In& task) const;
 
   /// For the library.
-  void set_trace(std::shared_ptr<const detail::TreeTrace> trace) noexcept { trace_ = std::move(trace); }
+  void set_trace(std::shared_ptr<const detail::TreeTrace<Hop>> trace) noexcept { trace_ = std::move(trace); }
   void set_stages(std::vector<StageSummary> stages) noexcept { stages_ = std::move(stages); }
 
   TreeReport() = default;
@@ -80,7 +81,7 @@ class [[nodiscard]] TreeReport : public Report<In, Out> {
   friend struct detail::ReportAccess;
   TreeReport(const TreeReport&) = default;
   std::vector<StageSummary> stages_;
-  std::shared_ptr<const detail::TreeTrace> trace_;
+  std::shared_ptr<const detail::TreeTrace<Hop>> trace_;
 };
 
 }  // namespace taskmgr

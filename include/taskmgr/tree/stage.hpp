@@ -57,12 +57,14 @@ class AnyStage {
 using Stages = List<std::shared_ptr<const AnyStage>>;
 
 /// The name of the `index`-th stage: its manager's, unless nobody has given it one.
-[[nodiscard]] inline std::string stage_name(const AnyStage& stage, std::size_t index) {
+template <class Named>
+[[nodiscard]] std::string stage_name(const Named& stage, std::size_t index) {
   static const std::string usual = Options{}.name;
   return stage.options().name != usual ? stage.options().name : "stage " + std::to_string(index);
 }
 
-[[nodiscard]] inline std::string quoted_name(const AnyStage& stage, std::size_t index) {
+template <class Named>
+[[nodiscard]] std::string quoted_name(const Named& stage, std::size_t index) {
   return '"' + stage_name(stage, index) + '"';
 }
 

@@ -31,7 +31,7 @@ namespace taskmgr::detail {
 struct TreeTerms {
   const TreeOptions& options;
   const Hub::Observers& observers;  // of the tree
-  TreeTrace* trace;                 // null: nobody asks
+  TreeTrace<Hop>* trace;                // null: nobody asks
   bool keeps;  // distinct values, so that stages can share duplicates
   AnyLedger& ledger;
   FirstException& thrown;
@@ -156,7 +156,7 @@ class StageRun final : public AnyStageRun {
   Running running_;
   const StagePlace place_;
   const Options options_;
-  StageTrace* const trace_;
+  StageTrace<Hop>* const trace_;
   const Hub::Observers observers_;
   Feed<T> feed_;
   Flow<F, T, R, Feed<T>&> flow_;

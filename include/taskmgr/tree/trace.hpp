@@ -3,6 +3,8 @@
 
 /// \file
 /// The ways of initial tasks through a tree, for who asks for them.
+///
+/// Templates of `Hop`, so that a program without trees does not compile them.
 
 #include <chrono>
 #include <cstddef>
@@ -22,11 +24,12 @@
 namespace taskmgr::detail {
 
 /// What one stage has done with each task that it took, by the number of the initial task. One stage's events fill it.
+template <class Hop>
 class StageTrace final : public Observer {
  public:
   StageTrace(std::string stage, std::size_t index) : stage_(std::move(stage)), index_(index) {}
 
-  inline void on_event(const Event& event) override;
+  void on_event(const Event& event) override;
   [[nodiscard]] bool wants(EventKind kind) const override {
     return kind == EventKind::batch_started || kind == EventKind::task_started || kind == EventKind::task_succeeded ||
            kind == EventKind::task_failed || kind == EventKind::task_cancelled;
@@ -58,7 +61,8 @@ class StageTrace final : public Observer {
   Numbers joined_;
 };
 
-inline void StageTrace::on_event(const Event& event) {
+template <class Hop>
+void StageTrace<Hop>::on_event(const Event& event) {
   if (event.kind == EventKind::batch_started) {
     began_ = event.time;
     return;
@@ -87,13 +91,14 @@ inline void StageTrace::on_event(const Event& event) {
 }
 
 /// The traces of all stages of a run.
+template <class Hop>
 class TreeTrace {
  public:
-  StageTrace& add(const std::string& stage, std::size_t index) {
-    stages_.push_back(std::make_shared<StageTrace>(stage, index));
+  StageTrace<Hop>& add(const std::string& stage, std::size_t index) {
+    stages_.push_back(std::make_shared<StageTrace<Hop>>(stage, index));
     return *stages_.back();
   }
-  [[nodiscard]] const std::shared_ptr<StageTrace>& stage(std::size_t index) const noexcept { return stages_[index]; }
+  [[nodiscard]] const std::shared_ptr<StageTrace<Hop>>& stage(std::size_t index) const noexcept { return stages_[index]; }
 
   /// The way of one initial task. A hop's task waits from the end of the one before, which hands it on at once.
   [[nodiscard]] std::vector<Hop> way(std::uint64_t number) const {
@@ -109,7 +114,7 @@ class TreeTrace {
   }
 
  private:
-  std::vector<std::shared_ptr<StageTrace>> stages_;
+  std::vector<std::shared_ptr<StageTrace<Hop>>> stages_;
 };
 
 }  // namespace taskmgr::detail

@@ -35,13 +35,17 @@ struct TreeState {
   std::atomic<std::size_t> runs{0};
 };
 
-[[nodiscard]] inline Stages copy_of(const Stages& stages) {
-  Stages same;
+template <class List>
+[[nodiscard]] List copy_of(const List& stages) {
+  List same;
   for (const auto& stage : stages) same.push_back(stage);
   return same;
 }
 
-/// The stages of one run, and the threads that drive them. What they run on must outlive it; the tree's stages are kept.
+/// The stages of one run, and the threads that drive them. A template, so that a program without trees does not compile it.
+///
+/// What they run on must outlive it; the tree's stages are kept.
+template <class Run>
 class StageRuns {
  public:
   StageRuns() = default;
@@ -49,8 +53,8 @@ class StageRuns {
   StageRuns& operator=(const StageRuns&) = delete;
 
   void make(const Stages& stages, const TreeTerms& terms);
-  [[nodiscard]] AnyStageRun& first() noexcept { return *runs_[0]; }
-  [[nodiscard]] AnyStageRun& last() noexcept { return *runs_.back(); }
+  [[nodiscard]] Run& first() noexcept { return *runs_[0]; }
+  [[nodiscard]] Run& last() noexcept { return *runs_.back(); }
   [[nodiscard]] std::vector<StageSummary> summaries() const;
 
   /// Runs all stages, one after the other or at once.
@@ -73,14 +77,14 @@ class StageRuns {
   /// A thread that drives a stage. It waits until it is known whether all stages have one.
   struct Driver {
     StageRuns* all = nullptr;
-    AnyStageRun* run = nullptr;
+    Run* run = nullptr;
     void drive() noexcept;
   };
   enum class Gate { shut, open, given_up };
 
   [[nodiscard]] bool post(std::size_t from) noexcept;
 
-  List<Owner<AnyStageRun>> runs_;
+  List<Owner<Run>> runs_;
   Array<Driver> drivers_;
   std::mutex mutex_;
   std::condition_variable changed_;
@@ -101,7 +105,7 @@ class TreeRun {
         store_(std::move(store)),
         ledger_(*store_, options_.halt, measures(tree), shares(tree), sink, job_of<&TreeRun::halt>(*this)) {
     if (source != nullptr) thrown_.keep(std::move(source));
-    if (options_.trace) trace_ = std::make_shared<TreeTrace>();
+    if (options_.trace) trace_ = std::make_shared<TreeTrace<Hop>>();
     runs_.make(stages_, {.options = options_,
                          .observers = tree.observers,
                          .trace = trace_.get(),
@@ -159,9 +163,9 @@ class TreeRun {
   const Clock::time_point began_;
   std::shared_ptr<Store<In, Out>> store_;
   FirstException thrown_;
-  std::shared_ptr<TreeTrace> trace_;
+  std::shared_ptr<TreeTrace<Hop>> trace_;
   Ledger<In, Out, Sink> ledger_;
-  StageRuns runs_;
+  StageRuns<AnyStageRun> runs_;
 };
 
 /// A launched run of a tree.
@@ -206,19 +210,22 @@ class TreeLaunched final : public Background<TreeReport<In, Out>> {
 
 // ---------------------------------------------------------------------------------------------------------------------
 
-inline void StageRuns::make(const Stages& stages, const TreeTerms& terms) {
+template <class Run>
+void StageRuns<Run>::make(const Stages& stages, const TreeTerms& terms) {
   for (std::size_t k = 0; k < stages.size(); ++k) runs_.push_back(stages[k]->run({stage_name(*stages[k], k), k}, terms));
   for (std::size_t k = 1; k < runs_.size(); ++k) runs_[k - 1]->lead_to(*runs_[k]);
   drivers_ = Array<Driver>(new Driver[runs_.size()]);
 }
 
-inline std::vector<StageSummary> StageRuns::summaries() const {
+template <class Run>
+std::vector<StageSummary> StageRuns<Run>::summaries() const {
   std::vector<StageSummary> all;
   for (const auto& run : runs_) all.push_back(run->summary());
   return all;
 }
 
-inline void StageRuns::drive(bool at_once) noexcept {
+template <class Run>
+void StageRuns<Run>::drive(bool at_once) noexcept {
   if (at_once && runs_.size() > 1 && post(1)) {
     first().drive();
     return join();
@@ -229,7 +236,8 @@ inline void StageRuns::drive(bool at_once) noexcept {
 }
 
 /// A thread for each stage from `from` on; false if there are not enough, and none of them is begun.
-inline bool StageRuns::post(std::size_t from) noexcept {
+template <class Run>
+bool StageRuns<Run>::post(std::size_t from) noexcept {
   bool all = true;
   for (std::size_t k = from; all && k < runs_.size(); ++k) {
     drivers_[k] = {this, runs_[k].get()};
@@ -251,12 +259,14 @@ inline bool StageRuns::post(std::size_t from) noexcept {
   return all;
 }
 
-inline void StageRuns::join() noexcept {
+template <class Run>
+void StageRuns<Run>::join() noexcept {
   std::unique_lock lock(mutex_);
   while (here_ != 0) changed_.wait(lock);
 }
 
-inline void StageRuns::Driver::drive() noexcept {
+template <class Run>
+void StageRuns<Run>::Driver::drive() noexcept {
   std::unique_lock lock(all->mutex_);
   while (all->gate_ == Gate::shut) all->changed_.wait(lock);
   if (all->gate_ == Gate::open) {
@@ -268,7 +278,8 @@ inline void StageRuns::Driver::drive() noexcept {
   all->changed_.notify_all();  // with the lock held: who waits ends this object's life
 }
 
-inline Progress StageRuns::progress(std::size_t total, std::size_t duplicates, Clock::time_point began) const noexcept {
+template <class Run>
+Progress StageRuns<Run>::progress(std::size_t total, std::size_t duplicates, Clock::time_point began) const noexcept {
   Progress sum;
   for (const auto& run : runs_) {
     const Progress of_stage = run->progress();

@@ -124,7 +124,7 @@ class TreeStreamed final : public AnyFlow<In, Out>, private AnyLedger, private R
 
   FirstException thrown_;
   HaltCount halt_count_;
-  StageRuns runs_;
+  StageRuns<AnyStageRun> runs_;
   OnStop with_outer_;  // last: it may call as soon as it stands
 };
 
