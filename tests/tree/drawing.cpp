@@ -22,7 +22,7 @@ TEST_CASE("names cannot break out of a drawing") {
 TEST_CASE("the bottleneck is the stage whose workers ran the longest, where that is known") {
   std::vector<StageSummary> stages(3);
   CHECK(bottleneck(stages) == 3);
-  CHECK(bottleneck({}) == 0);
+  CHECK(bottleneck(std::vector<StageSummary>{}) == 0);
   stages[0].running = 10ms;
   stages[1] = {.name = "b", .workers = 4, .running = 20ms};
   CHECK(bottleneck(stages) == 0);
