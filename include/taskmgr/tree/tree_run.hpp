@@ -33,6 +33,44 @@ struct TreeState {
   TreeOptions options;
   Hub::Observers observers;
   std::atomic<std::size_t> runs{0};
+
+  TreeState() = default;
+  TreeState(const TreeState&) = delete;
+  TreeState& operator=(const TreeState&) = delete;
+  /// Waits for the runs in the background, which still need the stages, and what those borrow.
+  ~TreeState() {
+    std::unique_lock lock(mutex);
+    while (in_background != 0) left.wait(lock);
+  }
+
+  std::mutex mutex;
+  std::condition_variable left;
+  std::size_t in_background = 0;  // guarded by `mutex`
+};
+
+/// Counts a run in the background, from its making until nobody drives it any more.
+class InBackground {
+ public:
+  explicit InBackground(TreeState& tree) noexcept : running_(tree.runs), tree_(&tree) {
+    const std::scoped_lock lock(tree.mutex);
+    ++tree.in_background;
+  }
+  InBackground(const InBackground&) = delete;
+  InBackground& operator=(const InBackground&) = delete;
+  ~InBackground() { end(); }
+
+  /// The last touch of the tree.
+  void end() noexcept {
+    if (tree_ == nullptr) return;
+    running_.end();
+    TreeState& tree = *std::exchange(tree_, nullptr);
+    const std::scoped_lock lock(tree.mutex);
+    if (--tree.in_background == 0) tree.left.notify_all();  // with the lock held: who waits ends the tree's life
+  }
+
+ private:
+  Running running_;
+  TreeState* tree_;
 };
 
 template <class List>
@@ -173,7 +211,7 @@ template <class In, class Out, class Sink>
 class TreeLaunched final : public Background<TreeReport<In, Out>> {
  public:
   TreeLaunched(TreeState& tree, std::shared_ptr<Store<In, Out>> store, std::exception_ptr source, Sink sink, std::stop_token stop)
-      : running_(tree.runs),
+      : running_(tree),
         sink_(std::move(sink)),
         run_(tree, std::move(store), std::move(source), &sink_, this->token(), Clock::now()),
         with_outer_(std::move(stop), job_of<&TreeLaunched::cancel>(*this)) {}
@@ -202,7 +240,7 @@ class TreeLaunched final : public Background<TreeReport<In, Out>> {
   void help() noexcept override {}  // each stage has its own workers
 
  private:
-  Running running_;
+  InBackground running_;
   Sink sink_;
   TreeRun<In, Out, Sink> run_;
   OnStop with_outer_;  // last: it may call as soon as it stands
