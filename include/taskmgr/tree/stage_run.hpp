@@ -69,6 +69,8 @@ class AnyStageRun {
   virtual void take_all() noexcept = 0;
   /// Runs it, on the calling thread and what its mode has beside that, until nothing comes any more and all has gone on.
   virtual void drive() noexcept = 0;
+  /// After `drive`, the last touch of the manager: the run may be kept longer, for what it tells of its progress.
+  virtual void leave_manager() noexcept = 0;
   virtual void halt() noexcept = 0;
   [[nodiscard]] virtual Progress progress() const noexcept = 0;
   /// After `drive`.
@@ -109,6 +111,7 @@ class StageRun final : public AnyStageRun {
 
   void take_all() noexcept override { feed_.channel().open_wide(); }
   void drive() noexcept override;
+  void leave_manager() noexcept override { running_.end(); }
   void halt() noexcept override { flow_.halt(); }
   [[nodiscard]] Progress progress() const noexcept override { return flow_.progress(); }
   [[nodiscard]] StageSummary summary() const override {

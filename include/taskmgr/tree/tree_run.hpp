@@ -101,6 +101,10 @@ class StageRuns {
   /// Has threads run them all at once; false if there are not enough: then nothing has been run.
   [[nodiscard]] bool begin() noexcept { return post(0); }
   void join() noexcept;
+  /// After `join`: the last touch of the stages' managers.
+  void leave_managers() noexcept {
+    for (const auto& run : runs_) run->leave_manager();
+  }
   /// Before `begin`: is called when the last of them has ended, and must not throw.
   void when_ended(Job ended) noexcept { ended_ = ended; }
 
@@ -162,6 +166,7 @@ class TreeRun {
   /// After `drive`; `thrown` is what is to be rethrown.
   [[nodiscard]] TreeReport<In, Out> finish(std::exception_ptr& thrown) noexcept {
     TreeReport<In, Out> report{store_};
+    runs_.leave_managers();
     report.retries = runs_.progress(0, 0, began_).retries;
     try {
       report.set_stages(runs_.summaries());

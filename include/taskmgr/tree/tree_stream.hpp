@@ -200,6 +200,8 @@ void TreeStreamed<In, Out, Tasks>::end() {
   if (std::exchange(ended_, true)) return;
   close_source();
   runs_.join();
+  runs_.leave_managers();
+  running_.end();
   if (const std::exception_ptr thrown = thrown_.take()) std::rethrow_exception(thrown);
 }
 
