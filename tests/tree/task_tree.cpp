@@ -320,6 +320,29 @@ TEST_CASE("what cannot be copied, or throws when it is moved, goes through a tre
   }
 }
 
+TEST_CASE("a result whose move throws on the way to the next stage fails its own task") {
+  struct Thrower {
+    Thrower(int number, int at) : n(number), left(at) {}
+    Thrower(Thrower&& other) : n(other.n), left(other.left - 1) {
+      if (n == 3 && left == 0) throw std::runtime_error("moved once too often");
+    }
+    Thrower& operator=(Thrower&&) = delete;
+    int n;
+    int left;
+  };
+  for (const TreeMode how : tree_modes_in_memory) {
+    for (int at = 1; at < 6; ++at) {
+      CAPTURE(at);
+      TaskTree tree{[at](int x) { return Thrower{x, at}; }, [](const Thrower& x) { return x.n; }};
+      tree.set_mode(how);
+      const auto report = tree.start(numbers(20));
+      CHECK(report.cancelled == 0);
+      CHECK(report.failed == (at <= 3 ? 1 : 0));
+      CHECK(report.success_map().contains(4));
+    }
+  }
+}
+
 TEST_CASE("functions that return nothing, and conversions between stages") {
   const TaskTree tree{plus(1), Half{}, [](const double&) {}};
   static_assert(std::is_same_v<decltype(tree.start({1})), taskmgr::TreeReport<int, std::monostate>>);
@@ -586,6 +609,27 @@ TEST_CASE("a tree in the background: progress, and a report at the end") {
     CHECK(run.progress().succeeded == 10);
     CHECK(run.done());
   }
+}
+
+TEST_CASE("a tree waits for its runs, and a run that has ended needs neither its tree nor the managers") {
+  std::atomic<int> calls{0};
+  std::optional<taskmgr::Run<int, int, taskmgr::TreeReport<int, int>>> run;
+  {
+    TaskManager<Function> slow{[&](Context&, int x) {
+      std::this_thread::sleep_for(1ms);
+      ++calls;
+      return x;
+    }};
+    {
+      const TaskTree tree{plus(1), slow};
+      run = tree.launch(numbers(10));
+    }
+    CHECK(calls == 10);
+    CHECK(run->wait().succeeded == 10);
+    slow.observe(std::make_shared<taskmgr::ProgressBar>());
+  }
+  CHECK(run->progress().succeeded == 10);
+  run.reset();
 }
 
 TEST_CASE("a coroutine awaits a tree, and to stop it cancels that") {

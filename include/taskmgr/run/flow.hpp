@@ -378,7 +378,15 @@ void Flow<F, Task, R, Tasks>::pull_one() {
   const std::size_t id = free_.back();
   if (passages_[id] == nullptr) passages_[id] = std::make_shared<Passage<Task, R>>();
   Passage<Task, R>& passage = *passages_[id];
-  passage.task = &source_.take(passage.room);
+  if constexpr (is_fed) {
+    try {
+      passage.task = &source_.take(passage.room);
+    } catch (...) {
+      return source_.drop();
+    }
+  } else {
+    passage.task = &source_.take(passage.room);
+  }
   const std::uint64_t number = source_.number();
   if constexpr (Keyed<Task>) {
     if (shares_duplicates_) {

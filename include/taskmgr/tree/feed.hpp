@@ -8,9 +8,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <exception>
 #include <optional>
+#include <string>
 #include <utility>
 
+#include "../core/error.hpp"
 #include "../core/hash_index.hpp"
 #include "../core/store.hpp"
 #include "../run/source.hpp"
@@ -19,6 +22,12 @@
 #include "trace.hpp"
 
 namespace taskmgr::detail {
+
+/// Where a stage stands in its tree.
+struct StagePlace {
+  std::string name;
+  std::size_t index;
+};
 
 /// The source of a stage's flow. Of equal values that reach a stage which shares duplicates it gives the first alone.
 ///
@@ -29,8 +38,8 @@ class Feed {
   using Task = T;
 
   /// `shares`: equal values are one from here on, and the first of each is kept.
-  Feed(std::size_t capacity, bool shares, AnyLedger& ledger)
-      : channel_(capacity), release_(std::max<std::size_t>(1, capacity / 4)), shares_(shares), ledger_(ledger) {}
+  Feed(std::size_t capacity, bool shares, AnyLedger& ledger, const StagePlace& place)
+      : channel_(capacity), release_(std::max<std::size_t>(1, capacity / 4)), shares_(shares), ledger_(ledger), place_(place) {}
 
   /// It is the first stage's: what the initial tasks share has been found already.
   void begin_with(Initial<T>& initial) noexcept { initial_ = &initial; }
@@ -41,6 +50,16 @@ class Feed {
   // --- Fed
   [[nodiscard]] Next advance();
   [[nodiscard]] const T& take(std::optional<T>& room);
+  /// `take` has thrown, inside a `catch`: that task alone has failed.
+  void drop() noexcept {
+    const std::size_t origin = items_[at_].origin;
+    try {
+      ledger_.fail(origin, TaskError{TaskError::Kind::exception, std::current_exception(), 1}, place_.name, place_.index);
+    } catch (...) {
+      ledger_.fail(origin, unrecorded_error(), place_.name, place_.index);
+    }
+    next_item();
+  }
   [[nodiscard]] std::uint64_t number() const noexcept { return ledger_.number(origin_); }
   [[nodiscard]] std::size_t origin() const noexcept { return origin_; }
   [[nodiscard]] bool has_news() const noexcept {
@@ -70,6 +89,7 @@ class Feed {
   const std::size_t release_;  // items that are taken until the other side is told
   const bool shares_;
   AnyLedger& ledger_;
+  const StagePlace& place_;
   Initial<T>* initial_ = nullptr;
   StageTrace<Hop>* trace_ = nullptr;
   List<Item<T>> items_;
@@ -92,7 +112,12 @@ Next Feed<T>::advance() {
       items_.clear();
       if (!channel_.take(items_)) return channel_.ended() ? Next::end : Next::nothing;
     }
-    if (is_kept_ || !shares_ || !joins(items_[at_])) return Next::task;
+    try {
+      if (is_kept_ || !shares_ || !joins(items_[at_])) return Next::task;
+    } catch (...) {  // its move, hash or equality did
+      drop();
+      continue;
+    }
     next_item();
   }
 }

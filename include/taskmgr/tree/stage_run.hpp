@@ -40,12 +40,6 @@ struct TreeTerms {
   Clock::time_point began;
 };
 
-/// Where a stage stands in its tree.
-struct StagePlace {
-  std::string name;
-  std::size_t index;
-};
-
 /// A stage in a run, whatever its types are. What comes in and goes out is of the types that its stage names.
 class AnyStageRun {
  public:
@@ -93,7 +87,7 @@ class StageRun final : public AnyStageRun {
         options_(options_of(manager.options, terms.options)),
         trace_(terms.trace != nullptr ? &terms.trace->add(place_.name, place_.index) : nullptr),
         observers_(observers_of(manager.observers, terms)),
-        feed_(capacity_of(terms.options), terms.keeps && Keyed<T> && manager.options.duplicates == Duplicates::share, ledger_),
+        feed_(capacity_of(terms.options), terms.keeps && Keyed<T> && manager.options.duplicates == Duplicates::share, ledger_, place_),
         flow_(terms_of(terms), manager.function, workshop_, feed_, {.window = window_of(terms.options)}) {
     if (trace_ != nullptr) feed_.trace(*trace_);
   }
