@@ -207,6 +207,7 @@ class Flow final : public AnyFlow<Task, R>, public RemoteAttempts<Flow<F, Task, 
 
   // --- the workers
   std::size_t work(Seat& seat) noexcept override;
+  std::size_t work_at(Pace& pace, Seat& seat, bool driver) noexcept;
   [[nodiscard]] std::size_t take(std::span<std::size_t> ids, std::size_t most) noexcept;
   void pass_on(std::span<const std::size_t> ids) noexcept;
 
@@ -558,12 +559,17 @@ bool Flow<F, Task, R, Tasks>::has_work() const noexcept {
 
 template <class F, class Task, class R, class Tasks>
 std::size_t Flow<F, Task, R, Tasks>::work(Seat& seat) noexcept {
+  if (driver_.load(std::memory_order_relaxed) == std::this_thread::get_id()) return work_at(driver_pace_, seat, true);
+  Pace pace{this->options().chunk};
+  return work_at(pace, seat, false);
+}
+
+/// The driver comes and goes, and keeps its pace.
+template <class F, class Task, class R, class Tasks>
+std::size_t Flow<F, Task, R, Tasks>::work_at(Pace& pace, Seat& seat, bool driver) noexcept {
   std::array<std::size_t, Pace::longest_stride> ids{};
   std::size_t since = 0;  // tasks since the clock was last read
   Clock::time_point read = Clock::now();
-  const bool driver = driver_.load(std::memory_order_relaxed) == std::this_thread::get_id();
-  Pace own{this->options().chunk};
-  Pace& pace = driver ? driver_pace_ : own;  // that one comes and goes
   for (;;) {
     std::size_t settled = 0;
     const auto settle = [&](std::size_t id, int attempt) {

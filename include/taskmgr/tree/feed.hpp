@@ -52,12 +52,7 @@ class Feed {
   [[nodiscard]] const T& take(std::optional<T>& room);
   /// `take` has thrown, inside a `catch`: that task alone has failed.
   void drop() noexcept {
-    const std::size_t origin = items_[at_].origin;
-    try {
-      ledger_.fail(origin, TaskError{TaskError::Kind::exception, std::current_exception(), 1}, place_.name, place_.index);
-    } catch (...) {
-      ledger_.fail(origin, unrecorded_error(), place_.name, place_.index);
-    }
+    fail_by_exception(ledger_, items_[at_].origin, 1, place_);
     next_item();
   }
   [[nodiscard]] std::uint64_t number() const noexcept { return ledger_.number(origin_); }

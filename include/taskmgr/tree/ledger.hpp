@@ -47,6 +47,16 @@ class AnyLedger {
   [[nodiscard]] virtual std::uint64_t number(std::size_t origin) const noexcept = 0;
 };
 
+/// A value has thrown when it was moved, hashed or compared: that task alone has failed. To be called in a handler.
+template <class Ledger, class Place>
+void fail_by_exception(Ledger& ledger, std::size_t origin, int attempts, const Place& place) noexcept {
+  try {
+    ledger.fail(origin, TaskError{TaskError::Kind::exception, std::current_exception(), attempts}, place.name, place.index);
+  } catch (...) {  // no memory to say so
+    ledger.fail(origin, unrecorded_error(), place.name, place.index);
+  }
+}
+
 /// The end of a tree's last stage.
 template <class Out>
 class Results {

@@ -143,7 +143,6 @@ class StageRun final : public AnyStageRun {
   }
 
   void pass(Outcome<T, R>& outcome) noexcept;
-  void fail_unmoved(std::size_t origin, int attempts) noexcept;
   void hand_on() noexcept;
 
   AnyLedger& ledger_;
@@ -227,21 +226,11 @@ void StageRun<F, T, R>::pass(Outcome<T, R>& outcome) noexcept {
         if (results_ != nullptr) results_->succeed(origin, outcome.take(), outcome.attempts());
         else made_.push_back({origin, Parcel<R>(outcome.take())});
       } catch (...) {
-        fail_unmoved(origin, outcome.attempts());
+        fail_by_exception(ledger_, origin, outcome.attempts(), place_);
       }
       return;
     case State::failed: return ledger_.fail(origin, outcome.error(), place_.name, place_.index);
     default: return ledger_.cancel(origin, outcome.attempts());
-  }
-}
-
-/// What its result threw when it was moved; to be called in a handler.
-template <class F, class T, class R>
-void StageRun<F, T, R>::fail_unmoved(std::size_t origin, int attempts) noexcept {
-  try {
-    ledger_.fail(origin, TaskError{TaskError::Kind::exception, std::current_exception(), attempts}, place_.name, place_.index);
-  } catch (...) {  // no memory to say so
-    ledger_.fail(origin, unrecorded_error(), place_.name, place_.index);
   }
 }
 
