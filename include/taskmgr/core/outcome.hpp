@@ -235,7 +235,8 @@ R Outcome<Task, R>::take() {
   static_cast<void>(value());
   if (slot_.shared()) {
     if constexpr (std::is_copy_constructible_v<R>) return slot_.value();
-    else throw UsageError("taskmgr: take() of a result that several tasks of a tree share, or may still come to, and that cannot be copied: look at value()");
+    else throw UsageError("taskmgr: take() of a result that several tasks of a tree share, or may still come to, and that cannot be "
+                          "copied: look at value()");
   }
   return std::move(slot_.value());
 }
