@@ -868,3 +868,20 @@ TEST_CASE("the way of each initial task is recorded where that is asked for") {
     CHECK_THROWS_AS(static_cast<void>(report.trace(77)), std::out_of_range);
   }
 }
+
+TEST_CASE("a stop token ends every kind of run, given in place of a sink as well") {
+  std::stop_source stopped;
+  stopped.request_stop();
+  const std::stop_token stop = stopped.get_token();
+  for (const TreeMode how : tree_modes) {
+    CAPTURE(name(how));
+    Tree tree = tree_of({{plus(1), {}}, {plus(1), {.mode = Mode::thread, .workers = 2}}});
+    tree.set_mode(how);
+    CHECK(tree.start({1, 2, 3}, stop).cancelled == 3);
+    CHECK(tree.start(numbers(3), stop).cancelled == 3);
+    CHECK(tree.launch({1, 2, 3}, stop).wait().cancelled == 3);
+    CHECK(tree.launch(numbers(3), stop).wait().cancelled == 3);
+    CHECK(taskmgr::run(tree.start_async({1, 2, 3}, stop)).cancelled == 3);
+    CHECK(taskmgr::run(tree.start_async(numbers(3), stop)).cancelled == 3);
+  }
+}

@@ -136,16 +136,26 @@ class TaskTree {
   Run<In, Out, TreeReport<In, Out>> launch(std::initializer_list<In> tasks, Sink&& sink = {}, std::stop_token stop = {}) const {
     return launch<const std::initializer_list<In>&>(tasks, std::forward<Sink>(sink), std::move(stop));
   }
+  Run<In, Out, TreeReport<In, Out>> launch(std::initializer_list<In> tasks, std::stop_token stop) const {
+    return launch<const std::initializer_list<In>&>(tasks, detail::NoSink{}, std::move(stop));
+  }
 
   /// The same for a coroutine, which goes on when the run has ended; see `TaskManager::start_async`. The stages run on workers
   /// of their own, those of coroutine mode as well.
   template <class Tasks, class Sink = detail::NoSink>
     requires(!std::is_same_v<std::remove_cvref_t<Sink>, std::stop_token>)
   Async<TreeReport<In, Out>> start_async(Tasks&& tasks, Sink&& sink = {}, std::stop_token stop = {}) const;
+  template <class Tasks>
+  Async<TreeReport<In, Out>> start_async(Tasks&& tasks, std::stop_token stop) const {
+    return start_async(std::forward<Tasks>(tasks), detail::NoSink{}, std::move(stop));
+  }
   template <class Sink = detail::NoSink>
     requires(!std::is_same_v<std::remove_cvref_t<Sink>, std::stop_token>)
   Async<TreeReport<In, Out>> start_async(std::initializer_list<In> tasks, Sink&& sink = {}, std::stop_token stop = {}) const {
     return start_async<const std::initializer_list<In>&>(tasks, std::forward<Sink>(sink), std::move(stop));
+  }
+  Async<TreeReport<In, Out>> start_async(std::initializer_list<In> tasks, std::stop_token stop) const {
+    return start_async<const std::initializer_list<In>&>(tasks, detail::NoSink{}, std::move(stop));
   }
 
   /// The outcomes as they complete, an input range (`Stream<In, Out>`); see `TaskManager::stream`. The stages run as a pipeline,
