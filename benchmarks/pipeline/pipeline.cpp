@@ -51,7 +51,7 @@ bench::Slots<std::uint64_t> run_by_pipeline(const std::vector<std::uint64_t>& ta
 }
 
 template <class F>
-void compare(bench::Suite& suite, const std::string& what, const F& job, std::size_t count, double limit, int rounds) {
+void compare(bench::Suite& suite, const std::string& what, const F& job, std::size_t count, double limit, std::size_t rounds) {
   const auto tasks = std::make_shared<std::vector<std::uint64_t>>(count);
   for (std::size_t i = 0; i < count; ++i) (*tasks)[i] = i;
   const auto expected = std::make_shared<std::vector<std::uint64_t>>();
