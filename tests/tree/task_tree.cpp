@@ -2,6 +2,7 @@
 #include <taskmgr/tree/task_tree.hpp>
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -30,6 +31,7 @@
 #include <taskmgr/run/awaits.hpp>
 
 #include "support/build.hpp"
+#include "support/folder.hpp"
 #include "support/manager.hpp"
 #include "support/modes.hpp"
 #include "support/random.hpp"
@@ -695,7 +697,7 @@ TEST_CASE("options of a tree that cannot be are refused by their names") {
   for (const TreeMode how : tree_modes) CHECK(tree.set_mode(how).start(std::vector<int>{}).ok());
 }
 
-TEST_CASE("bars of a tree's stages can be had, and the report knows what each stage has done") {
+TEST_CASE("the report knows what each stage has done, and drawings say it") {
   const TaskTree tree = [] {
     Tree made = tree_of({{plus(1), {.name = "first"}},
                          {[](Context&, int x) {
@@ -884,4 +886,32 @@ TEST_CASE("a stop token ends every kind of run, given in place of a sink as well
     CHECK(taskmgr::run(tree.start_async({1, 2, 3}, stop)).cancelled == 3);
     CHECK(taskmgr::run(tree.start_async(numbers(3), stop)).cancelled == 3);
   }
+}
+
+TEST_CASE("each stage has a bar of its own where they are asked for, whose total is what came to it") {
+  const support::TemporaryFolder folder;
+  const auto path = folder.path() / "stderr";
+  const int before = ::dup(STDERR_FILENO);
+  REQUIRE(before >= 0);
+  for (const TreeMode how : tree_modes) {
+    CAPTURE(name(how));
+    Tree tree = tree_of({{[](Context&, int x) -> int {
+                            if (x == 3) throw std::runtime_error("three");
+                            return x;
+                          },
+                          {.name = "first"}},
+                         {plus(1), {.mode = Mode::thread, .workers = 2, .name = "second"}}});
+    tree.set_options({.mode = how, .show_progress = true});
+    const int file = ::open(path.c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600);
+    REQUIRE(file >= 0);
+    ::dup2(file, STDERR_FILENO);
+    ::close(file);
+    const std::size_t succeeded = tree.start(numbers(10)).succeeded;
+    ::dup2(before, STDERR_FILENO);
+    CHECK(succeeded == 9);
+    const std::string shown = support::contents_of(path);
+    CHECK(shown.find("first: 100% 10/10") != std::string::npos);
+    CHECK(shown.find("second: 100% 9/9") != std::string::npos);
+  }
+  ::close(before);
 }

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstddef>
+#include <limits>
 #include <mutex>
 #include <type_traits>
 #include <utility>
@@ -62,7 +63,11 @@ class Channel {
 
   // --- the side that puts
 
-  [[nodiscard]] bool has_room() const noexcept { return size_.load() < capacity_ || open_.load(); }
+  [[nodiscard]] bool has_room() const noexcept { return room() != 0; }
+  /// For so many items.
+  [[nodiscard]] std::size_t room() const noexcept {
+    return open_.load() ? std::numeric_limits<std::size_t>::max() : capacity_ - std::min(size_.load(), capacity_);
+  }
 
   /// Takes from the front of `items` as many as there is room for; says how many. Throws `std::bad_alloc`: then none.
   [[nodiscard]] std::size_t put(List<Item<T>>& items, std::size_t first);
@@ -111,10 +116,7 @@ class Channel {
 
 template <class T>
 std::size_t Channel<T>::put(List<Item<T>>& items, std::size_t first) {
-  const std::size_t size = size_.load(std::memory_order_relaxed);
-  const bool wide = open_.load(std::memory_order_relaxed);
-  const std::size_t room = wide ? items.size() : capacity_ - std::min(size, capacity_);
-  const std::size_t count = std::min(room, items.size() - first);
+  const std::size_t count = std::min(room(), items.size() - first);
   if (count == 0) return 0;
   {
     const std::scoped_lock lock(mutex_);

@@ -196,7 +196,8 @@ void StageRun<F, T, R>::drive() noexcept {
     while (!flow_.is_over()) {
       if (Outcome<T, R>* const outcome = flow_.next_now()) {
         pass(*outcome);
-        if (made_.size() >= together) hand_on();
+        // what is kept here waits as well
+        if (made_.size() >= together || (!made_.empty() && made_.size() >= next_->room())) hand_on();
       } else if (!made_.empty()) {
         hand_on();
       } else if (!flow_.is_over()) {
