@@ -46,6 +46,10 @@ inline constexpr bool gives_away = !std::is_lvalue_reference_v<Tasks> && !std::i
                                    !std::ranges::borrowed_range<std::remove_cvref_t<Tasks>> &&
                                    !refers_to_elements<std::remove_cvref_t<Tasks>>;
 
+/// How tasks lie in a store: vector<bool> has no bools to refer to.
+template <class Task>
+using TaskListOf = std::conditional_t<std::is_same_v<Task, bool>, std::deque<bool>, std::vector<Task>>;
+
 template <class Task, class R>
 class Store {
  public:
@@ -59,6 +63,11 @@ class Store {
   /// returned; the tasks before it are taken. Not to be called twice.
   template <class Tasks>
   [[nodiscard]] std::exception_ptr fill(Tasks&& tasks, bool share);
+
+  /// Takes tasks as they lie, none of which is a duplicate, in place of `fill`.
+  void adopt(TaskListOf<Task> tasks) noexcept { tasks_ = std::move(tasks); }
+  /// Gives its tasks to another store for a while: they are to be adopted again before anybody asks for one.
+  [[nodiscard]] TaskListOf<Task> lend() noexcept { return std::move(tasks_); }
 
   /// Makes the slots, and a place for durations if they are measured. After `fill`.
   void make_slots(bool measured);
@@ -78,6 +87,9 @@ class Store {
     return durations_ ? durations_[slot] : std::chrono::nanoseconds{0};
   }
   void add_duration(std::size_t slot, std::chrono::nanoseconds duration) noexcept { durations_[slot] += duration; }
+
+  /// Has `number` answer by these, one a slot.
+  void set_numbers(Array<std::uint64_t> numbers) noexcept { numbers_ = std::move(numbers); }
 
   /// The index in the source of a slot's task. O(log duplicates).
   [[nodiscard]] std::uint64_t number(std::size_t slot) const noexcept;
@@ -145,8 +157,7 @@ class Store {
   [[nodiscard]] std::size_t find(const Task& key, State state) const;
 
  private:
-  // vector<bool> has no bools to refer to
-  using TaskList = std::conditional_t<std::is_same_v<Task, bool>, std::deque<bool>, std::vector<Task>>;
+  using TaskList = TaskListOf<Task>;
 
   /// How many tasks are hashed ahead of their insertion, so that the table's cache misses overlap. A task that cannot be
   /// assigned cannot close the gap that a duplicate leaves: it is inserted at once.
@@ -195,6 +206,7 @@ class Store {
   ErrorList errors_;
   HashIndex index_;
   List<Duplicate> duplicates_;  // in source order
+  Array<std::uint64_t> numbers_;  // null: by the duplicates
   std::size_t kept_ = 0;               // distinct tasks so far
   std::uint64_t seen_ = 0;             // tasks of the source so far
   Array<std::size_t> shares_;  // whose slot each task has; null: its own
@@ -337,6 +349,7 @@ void Store<Task, R>::find_shares() noexcept {
 
 template <class Task, class R>
 std::uint64_t Store<Task, R>::number(std::size_t slot) const noexcept {
+  if (numbers_) return numbers_[slot];
   if (duplicates_.empty()) return slot;
   std::size_t low = 0;
   std::size_t high = duplicates_.size();

@@ -83,6 +83,10 @@ class Initial {
   [[nodiscard]] virtual Next peek() const noexcept = 0;
   /// The next one's origin.
   [[nodiscard]] virtual std::size_t take() noexcept = 0;
+
+  /// All of them at once, by origin, to be taken back before anything is settled.
+  [[nodiscard]] virtual TaskListOf<In> lend() noexcept = 0;
+  virtual void take_back(TaskListOf<In> tasks) noexcept = 0;
 };
 
 /// When a run of a tree is to begin nothing more: `Halt` by initial tasks. Thread safety: one at a time.
@@ -149,6 +153,11 @@ class Ledger final : public AnyLedger, public Results<Out>, public Initial<In> {
   [[nodiscard]] const In& task(std::size_t origin) const noexcept override { return std::as_const(store_).task(origin); }
   [[nodiscard]] Next peek() const noexcept override { return taken_ != store_.size() ? Next::task : Next::end; }
   [[nodiscard]] std::size_t take() noexcept override { return taken_++; }
+  [[nodiscard]] TaskListOf<In> lend() noexcept override { return store_.lend(); }
+  void take_back(TaskListOf<In> tasks) noexcept override { store_.adopt(std::move(tasks)); }
+
+  /// Somebody is told of each outcome when it is there, or counts them.
+  [[nodiscard]] bool tells_each() const noexcept { return tells_each_; }
 
   /// The run is over: what has no outcome was cancelled. Counts.
   void close(Report<In, Out>& report) noexcept;

@@ -16,6 +16,8 @@
 #include "../core/list.hpp"
 #include "../core/options.hpp"
 #include "../manager/task_manager.hpp"
+#include "pipelined_stage.hpp"
+#include "serial_stage.hpp"
 #include "stage_run.hpp"
 
 namespace taskmgr::detail {
@@ -97,7 +99,10 @@ class Stage final : public AnyStage {
     require_mode<F, T>(own);
   }
   [[nodiscard]] Owner<AnyStageRun> run(StagePlace place, const TreeTerms& terms) const override {
-    return Owner<AnyStageRun>{new StageRun<F, T, R>(manager_, std::move(place), terms)};
+    if (terms.options.mode == TreeMode::serial && !terms.tells_each) {
+      return Owner<AnyStageRun>{new SerialStage<F, T, R>(manager_, std::move(place), terms)};
+    }
+    return Owner<AnyStageRun>{new PipelinedStage<F, T, R>(manager_, std::move(place), terms)};
   }
   [[nodiscard]] Pool& pool() const override { return manager_.workshop().pool; }
 

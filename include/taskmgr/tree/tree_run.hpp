@@ -145,6 +145,7 @@ class TreeRun {
         options_(tree.options),
         began_(began),
         store_(std::move(store)),
+        total_(store_->size() + store_->duplicates()),
         ledger_(*store_, options_.halt, measures(tree), shares(tree), sink, job_of<&TreeRun::halt>(*this)) {
     if (source != nullptr) thrown_.keep(std::move(source));
     if (options_.trace) trace_ = std::make_shared<TreeTrace<Hop>>();
@@ -152,6 +153,7 @@ class TreeRun {
                          .observers = tree.observers,
                          .trace = trace_.get(),
                          .keeps = true,
+                         .tells_each = ledger_.tells_each(),
                          .ledger = ledger_,
                          .thrown = thrown_,
                          .halt = job_of<&TreeRun::halt>(*this),
@@ -182,7 +184,7 @@ class TreeRun {
   }
 
   [[nodiscard]] Progress progress() const noexcept {
-    return runs_.progress(store_->size() + store_->duplicates(), store_->duplicates(), began_);
+    return runs_.progress(total_, store_->duplicates(), began_);
   }
 
  private:
@@ -205,6 +207,7 @@ class TreeRun {
   const TreeOptions options_;
   const Clock::time_point began_;
   std::shared_ptr<Store<In, Out>> store_;
+  const std::size_t total_;  // kept, for the store may have lent its tasks
   FirstException thrown_;
   std::shared_ptr<TreeTrace<Hop>> trace_;
   Ledger<In, Out, Sink> ledger_;
