@@ -28,6 +28,8 @@
 #include "run/awaits.hpp"
 #include "run/condition.hpp"
 #include "run/event_loop.hpp"
+#include "tree/branches.hpp"
+#include "tree/node.hpp"
 #include "tree/report.hpp"
 #include "tree/task_tree.hpp"
 #include "version.hpp"

@@ -327,6 +327,10 @@ struct ReportAccess {
   static const Store<Task, R>& store(const Report<Task, R>& report) noexcept {
     return *report.store_;
   }
+  template <class Task, class R>
+  static std::shared_ptr<Store<Task, R>> share_store(const Report<Task, R>& report) noexcept {
+    return report.store_;
+  }
 };
 
 }  // namespace detail

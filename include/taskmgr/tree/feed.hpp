@@ -100,7 +100,7 @@ class Feed {
 
 template <class T>
 Next Feed<T>::advance() {
-  if (initial_ != nullptr) return initial_->peek();
+  if (initial_ != nullptr) return initial_->advance();
   for (;;) {
     if (at_ == items_.size()) {
       at_ = 0;

@@ -57,7 +57,7 @@ void fail_by_exception(Ledger& ledger, std::size_t origin, int attempts, const P
   }
 }
 
-/// The end of a tree's last stage.
+/// Where the results of a stage end that is not followed by another in a chain.
 template <class Out>
 class Results {
  public:
@@ -65,11 +65,22 @@ class Results {
   Results(const Results&) = delete;
   Results& operator=(const Results&) = delete;
   virtual ~Results() = default;
-  /// The initial task has this result. Throws what a move of it does; then it has none yet.
+  /// The origin has this result. Throws what a move of it does; then it has none yet.
   virtual void succeed(std::size_t origin, Out&& value, int attempts) = 0;
+
+  // Where results go on from here, they may do so some at a time: what is kept back goes with `hand_on`, at the latest when
+  // nothing else is to be done, or when `keeps_enough`. Whoever drives the stage waits for room.
+  [[nodiscard]] virtual bool keeps_back() const noexcept { return false; }
+  [[nodiscard]] virtual bool keeps_enough() const noexcept { return false; }
+  virtual void hand_on() noexcept {}
+  [[nodiscard]] virtual bool has_room() const noexcept { return true; }
+  /// There is always room from now on.
+  virtual void open_wide() noexcept {}
+  /// Nothing more comes.
+  virtual void end() noexcept {}
 };
 
-/// The initial tasks as the first stage takes them.
+/// Tasks that a stage takes as they lie: the initial ones, for the first of a chain.
 template <class In>
 class Initial {
  public:
@@ -79,14 +90,18 @@ class Initial {
   virtual ~Initial() = default;
   [[nodiscard]] virtual const In& task(std::size_t origin) const noexcept = 0;
 
-  /// For the thread that drives the first stage: is there a task to take?
+  // --- for the thread that drives the stage
+
+  /// Is there a task to take? There may be none after all: see `advance`.
   [[nodiscard]] virtual Next peek() const noexcept = 0;
+  /// The same, for sure.
+  [[nodiscard]] virtual Next advance() { return peek(); }
   /// The next one's origin.
   [[nodiscard]] virtual std::size_t take() noexcept = 0;
 
-  /// All of them at once, by origin, to be taken back before anything is settled.
-  [[nodiscard]] virtual TaskListOf<In> lend() noexcept = 0;
-  virtual void take_back(TaskListOf<In> tasks) noexcept = 0;
+  /// All of them at once, by origin, to be taken back before anything is settled. For stages that run as one batch.
+  [[nodiscard]] virtual TaskListOf<In> lend() noexcept { return {}; }
+  virtual void take_back(TaskListOf<In>) noexcept {}
 };
 
 /// When a run of a tree is to begin nothing more: `Halt` by initial tasks. Thread safety: one at a time.
@@ -133,7 +148,11 @@ class Ledger final : public AnyLedger, public Results<Out>, public Initial<In> {
   }
 
   void fail(std::size_t origin, const TaskError& error, const std::string& stage, std::size_t index) noexcept override {
-    store_.slot(origin).fail(error.attempts(), store_.errors().add(error, stage, index));
+    fail_by(origin, store_.errors().add(error, stage, index), error.attempts());
+  }
+  /// By an error that the store has already.
+  void fail_by(std::size_t origin, std::uint32_t error, int attempts) noexcept {
+    store_.slot(origin).fail(attempts, error);
     settled(origin);
   }
   void cancel(std::size_t origin, int attempts) noexcept override {

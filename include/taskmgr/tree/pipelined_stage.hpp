@@ -39,7 +39,10 @@ class PipelinedStage final : public StageRun<F, T, R> {
     return &feed_.channel();
   }
 
-  void take_all() noexcept override { feed_.channel().open_wide(); }
+  void take_all() noexcept override {
+    feed_.channel().open_wide();
+    if (this->results_ != nullptr) this->results_->open_wide();
+  }
   void drive() noexcept override;
   void halt() noexcept override { flow_.halt(); }
   [[nodiscard]] Progress progress() const noexcept override { return flow_.progress(); }
@@ -57,6 +60,8 @@ class PipelinedStage final : public StageRun<F, T, R> {
   }
 
   void pass(Outcome<T, R>& outcome) noexcept;
+  [[nodiscard]] bool keeps_back() const noexcept;
+  [[nodiscard]] bool keeps_enough() const noexcept;
   void hand_on() noexcept;
 
   Feed<T> feed_;
@@ -73,9 +78,8 @@ void PipelinedStage<F, T, R>::drive() noexcept {
     while (!flow_.is_over()) {
       if (Outcome<T, R>* const outcome = flow_.next_now()) {
         pass(*outcome);
-        // what is kept here waits as well
-        if (made_.size() >= together || (!made_.empty() && made_.size() >= next_->room())) hand_on();
-      } else if (!made_.empty()) {
+        if (keeps_enough()) hand_on();
+      } else if (keeps_back()) {
         hand_on();
       } else if (!flow_.is_over()) {
         flow_.get_on();
@@ -88,6 +92,19 @@ void PipelinedStage<F, T, R>::drive() noexcept {
   if (!feed_.ended()) this->halt_();  // what is left will not be taken any more, and nothing should wait for that
   feed_.channel().open_wide();
   if (next_ != nullptr) next_->close();
+  if (this->results_ != nullptr) this->results_->end();
+}
+
+template <class F, class T, class R>
+bool PipelinedStage<F, T, R>::keeps_back() const noexcept {
+  return this->results_ != nullptr ? this->results_->keeps_back() : !made_.empty();
+}
+
+/// What is kept here waits as well, and counts towards what may wait.
+template <class F, class T, class R>
+bool PipelinedStage<F, T, R>::keeps_enough() const noexcept {
+  if (this->results_ != nullptr) return this->results_->keeps_enough();
+  return made_.size() >= together || (!made_.empty() && made_.size() >= next_->room());
 }
 
 /// What a task of this stage has come to.
@@ -112,6 +129,12 @@ void PipelinedStage<F, T, R>::pass(Outcome<T, R>& outcome) noexcept {
 /// Waits where the next stage has no room, and has this one's workers go on meanwhile.
 template <class F, class T, class R>
 void PipelinedStage<F, T, R>::hand_on() noexcept {
+  if (this->results_ != nullptr) {
+    this->results_->hand_on();
+    const auto goes_on = [this] { return this->results_->has_room() || flow_.stopping(); };
+    while (!goes_on()) flow_.get_on(goes_on);
+    return;
+  }
   std::size_t first = 0;
   while (first != made_.size() && !flow_.stopping()) {
     try {

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <memory>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -15,6 +16,7 @@
 #include "../core/format.hpp"
 #include "../core/options.hpp"
 #include "../core/report.hpp"
+#include "node.hpp"
 
 namespace taskmgr {
 
@@ -49,8 +51,20 @@ struct Hop {
 
 namespace detail {
 template <class Hop>
-class TreeTrace;
-}
+class AnyTrace;
+class BranchRecord;
+
+/// What the report of a tree keeps beside the outcomes: of branches, all that the nodes have made.
+template <class Out>
+struct RecordOf {};
+template <>
+struct RecordOf<Branches> {
+  std::shared_ptr<const BranchRecord> record;
+};
+}  // namespace detail
+
+template <class In, class T>
+class NodeMap;
 
 /// The report of a tree: of each initial task the last stage's result, or the error of the stage in which it failed.
 ///
@@ -69,8 +83,17 @@ class [[nodiscard]] TreeReport : public Report<In, Out> {
   /// Throws `std::out_of_range` if there was no such task, and `UsageError` if the run had no `TreeOptions::trace`.
   [[nodiscard]] std::vector<Hop> trace(const In& task) const;
 
+  /// Of a tree that branches: from each initial task to the results that it has at a node, in split order; of a merge that is one,
+  /// unless one of the task's items failed. Throws `UsageError` for a node of another tree, or one that was added later.
+  ///
+  ///     for (const auto& [url, links] : report.results(found)) fmt::print("{}: {} links\n", url, links.size());
+  template <class T>
+    requires std::is_same_v<Out, Branches>
+  [[nodiscard]] NodeMap<In, T> results(const Node<T>& node) const;
+
   /// For the library.
-  void set_trace(std::shared_ptr<const detail::TreeTrace<Hop>> trace) noexcept { trace_ = std::move(trace); }
+  void set_record(detail::RecordOf<Out> record) noexcept { record_ = std::move(record); }
+  void set_trace(std::shared_ptr<const detail::AnyTrace<Hop>> trace) noexcept { trace_ = std::move(trace); }
   void set_stages(std::vector<StageSummary> stages) noexcept { stages_ = std::move(stages); }
 
   TreeReport() = default;
@@ -81,7 +104,8 @@ class [[nodiscard]] TreeReport : public Report<In, Out> {
   friend struct detail::ReportAccess;
   TreeReport(const TreeReport&) = default;
   std::vector<StageSummary> stages_;
-  std::shared_ptr<const detail::TreeTrace<Hop>> trace_;
+  [[no_unique_address]] detail::RecordOf<Out> record_;
+  std::shared_ptr<const detail::AnyTrace<Hop>> trace_;
 };
 
 }  // namespace taskmgr

@@ -5,10 +5,8 @@
 /// Managers chained into stages: what one makes, the next takes.
 
 #include <cstddef>
-#include <exception>
 #include <initializer_list>
 #include <memory>
-#include <ranges>
 #include <stdexcept>
 #include <stop_token>
 #include <string>
@@ -19,24 +17,19 @@
 
 #include "../core/error.hpp"
 #include "../core/options.hpp"
-#include "../manager/awaited.hpp"
-#include "../manager/run.hpp"
 #include "../manager/stream.hpp"
 #include "../manager/task_manager.hpp"
-#include "drawing.hpp"
 #include "report.hpp"
 #include "stage.hpp"
+#include "tree_calls.hpp"
 #include "tree_run.hpp"
 #include "tree_stream.hpp"
 
 namespace taskmgr {
 
-template <class In, class Out>
-class TaskTree;
-
 namespace detail {
 
-/// Of a tree: its stages.
+/// Of a chain: its stages.
 template <class In, class Out>
 struct StageOf<TaskTree<In, Out>> {
   using Task = In;
@@ -51,7 +44,7 @@ struct StageOf<TaskTree<In, Out>> {
 };
 
 /// The tasks that a chain takes, by its first stage; `AnyTask` where that is generic.
-template <class First, class... Rest>
+template <class First>
 using FirstTask = typename StageFor<First>::Task;
 
 }  // namespace detail
@@ -72,12 +65,17 @@ using FirstTask = typename StageFor<First>::Task;
 ///
 /// Thread safety: as `TaskManager`; `set_mode`, `set_options`, `observe` and edits while nothing runs.
 template <class In, class Out>
-class TaskTree {
+class TaskTree : public detail::TreeCalls<TaskTree<In, Out>, In, Out> {
+  using Calls = detail::TreeCalls<TaskTree, In, Out>;
+  using Calls::check;
+  using Calls::require_rest;
+  using Calls::state_;
+
  public:
   /// Of at least one stage. Where a stage does not fit the one before it, this does not compile.
   template <class... S>
     requires(sizeof...(S) != 0 && !(sizeof...(S) == 1 && (std::is_same_v<std::remove_cvref_t<S>, TaskTree> && ...)))
-  explicit TaskTree(S&&... stages) : state_(new detail::TreeState) {
+  explicit TaskTree(S&&... stages) : Calls(detail::Owner<detail::TreeState>{new detail::TreeState}) {
     static_assert(!std::is_same_v<In, detail::AnyTask>,
                   "taskmgr: the first stage is generic, so the tree has no task type: write TaskTree<In, Out>{...}");
     static_cast<void>(detail::unrecorded_error());  // made while there is memory
@@ -87,76 +85,13 @@ class TaskTree {
                   "taskmgr: the last stage of this tree returns another type than TaskTree<In, Out> names");
   }
 
+  /// Movable, not copyable.
   TaskTree(TaskTree&&) noexcept = default;
   TaskTree& operator=(TaskTree&&) noexcept = default;
   /// Waits for its runs.
   ~TaskTree() = default;
 
-  /// Throws `UsageError` while a run lasts, as the next two.
-  TaskTree& set_mode(TreeMode mode);
-  /// Throws `std::invalid_argument`, naming the member and the value, for options that cannot be.
-  TaskTree& set_options(TreeOptions options);
-  /// Attaches a listener to every stage of all runs from now on.
-  TaskTree& observe(std::shared_ptr<Observer> observer);
-  /// The same, not owned: it must outlive the tree.
-  TaskTree& observe(Observer& observer) { return observe(std::shared_ptr<Observer>(std::shared_ptr<void>{}, &observer)); }
-
-  [[nodiscard]] const TreeOptions& options() const noexcept { return state_->options; }
-
-  // --- running
-
-  /// Runs the tasks of any input range, and returns when each has its outcome; see `TaskManager::start`. `sink` is called with
-  /// each finished `Outcome<In, Out>&`. Throws `UsageError` before anything runs if a stage cannot run in its mode.
-  template <class Tasks, class Sink = detail::NoSink>
-    requires(!std::is_same_v<std::remove_cvref_t<Sink>, std::stop_token>)
-  TreeReport<In, Out> start(Tasks&& tasks, Sink&& sink = {}, std::stop_token stop = {}) const;
-  template <class Tasks>
-  TreeReport<In, Out> start(Tasks&& tasks, std::stop_token stop) const {
-    return start(std::forward<Tasks>(tasks), detail::NoSink{}, std::move(stop));
-  }
-  template <class Sink = detail::NoSink>
-    requires(!std::is_same_v<std::remove_cvref_t<Sink>, std::stop_token>)
-  TreeReport<In, Out> start(std::initializer_list<In> tasks, Sink&& sink = {}, std::stop_token stop = {}) const {
-    return start<const std::initializer_list<In>&>(tasks, std::forward<Sink>(sink), std::move(stop));
-  }
-  TreeReport<In, Out> start(std::initializer_list<In> tasks, std::stop_token stop) const {
-    return start<const std::initializer_list<In>&>(tasks, detail::NoSink{}, std::move(stop));
-  }
-
-  /// The same in the background: takes the tasks, then returns. Where no thread can be started, the run is over by then.
-  template <class Tasks, class Sink = detail::NoSink>
-    requires(!std::is_same_v<std::remove_cvref_t<Sink>, std::stop_token>)
-  Run<In, Out, TreeReport<In, Out>> launch(Tasks&& tasks, Sink&& sink = {}, std::stop_token stop = {}) const;
-  template <class Tasks>
-  Run<In, Out, TreeReport<In, Out>> launch(Tasks&& tasks, std::stop_token stop) const {
-    return launch(std::forward<Tasks>(tasks), detail::NoSink{}, std::move(stop));
-  }
-  template <class Sink = detail::NoSink>
-    requires(!std::is_same_v<std::remove_cvref_t<Sink>, std::stop_token>)
-  Run<In, Out, TreeReport<In, Out>> launch(std::initializer_list<In> tasks, Sink&& sink = {}, std::stop_token stop = {}) const {
-    return launch<const std::initializer_list<In>&>(tasks, std::forward<Sink>(sink), std::move(stop));
-  }
-  Run<In, Out, TreeReport<In, Out>> launch(std::initializer_list<In> tasks, std::stop_token stop) const {
-    return launch<const std::initializer_list<In>&>(tasks, detail::NoSink{}, std::move(stop));
-  }
-
-  /// The same for a coroutine, which goes on when the run has ended; see `TaskManager::start_async`. The stages run on workers
-  /// of their own, those of coroutine mode as well.
-  template <class Tasks, class Sink = detail::NoSink>
-    requires(!std::is_same_v<std::remove_cvref_t<Sink>, std::stop_token>)
-  Async<TreeReport<In, Out>> start_async(Tasks&& tasks, Sink&& sink = {}, std::stop_token stop = {}) const;
-  template <class Tasks>
-  Async<TreeReport<In, Out>> start_async(Tasks&& tasks, std::stop_token stop) const {
-    return start_async(std::forward<Tasks>(tasks), detail::NoSink{}, std::move(stop));
-  }
-  template <class Sink = detail::NoSink>
-    requires(!std::is_same_v<std::remove_cvref_t<Sink>, std::stop_token>)
-  Async<TreeReport<In, Out>> start_async(std::initializer_list<In> tasks, Sink&& sink = {}, std::stop_token stop = {}) const {
-    return start_async<const std::initializer_list<In>&>(tasks, std::forward<Sink>(sink), std::move(stop));
-  }
-  Async<TreeReport<In, Out>> start_async(std::initializer_list<In> tasks, std::stop_token stop) const {
-    return start_async<const std::initializer_list<In>&>(tasks, detail::NoSink{}, std::move(stop));
-  }
+  using Calls::size;
 
   /// The outcomes as they complete, an input range (`Stream<In, Out>`); see `TaskManager::stream`. The stages run as a pipeline,
   /// also in serial mode, and share nothing: of what has been handed out nothing is kept.
@@ -185,161 +120,24 @@ class TaskTree {
   template <class S>
   auto then(S&& stage) &&;
 
-  // --- drawings, with what a run has made of each stage if that is given
-
-  /// For Graphviz: `dot -Tsvg`.
-  [[nodiscard]] std::string to_dot() const { return detail::to_dot(drawing(nullptr)); }
-  [[nodiscard]] std::string to_dot(const TreeReport<In, Out>& report) const { return detail::to_dot(drawing(&report)); }
-  /// For Markdown: a flowchart.
-  [[nodiscard]] std::string to_mermaid() const { return detail::to_mermaid(drawing(nullptr)); }
-  [[nodiscard]] std::string to_mermaid(const TreeReport<In, Out>& report) const { return detail::to_mermaid(drawing(&report)); }
-  /// For a terminal: a line a stage.
-  [[nodiscard]] std::string to_text() const { return detail::to_text(drawing(nullptr)); }
-  [[nodiscard]] std::string to_text(const TreeReport<In, Out>& report) const { return detail::to_text(drawing(&report)); }
-
-  /// Of stages.
-  [[nodiscard]] std::size_t size() const noexcept { return state_->stages.size(); }
-
   /// For the library: a tree of what another was made of, and its stages.
-  explicit TaskTree(detail::Owner<detail::TreeState> state) noexcept : state_(std::move(state)) {}
+  explicit TaskTree(detail::Owner<detail::TreeState> state) noexcept : Calls(std::move(state)) {}
   [[nodiscard]] const detail::Stages& stages() const noexcept { return state_->stages; }
 
  private:
-  void require_rest(const char* call) const;
-  [[nodiscard]] detail::Drawing drawing(const TreeReport<In, Out>* report) const;
-  void check() const;
-  /// Initial tasks that are equal are one, as with the first stage's manager.
-  [[nodiscard]] bool shares_tasks() const noexcept { return state_->stages[0]->options().duplicates == Duplicates::share; }
   void require_index(std::size_t index, std::size_t most, const std::string& call) const;
   template <class S>
   TaskTree& edit(std::size_t index, std::size_t left_out, S&& stage, const std::string& call);
   TaskTree& put(detail::Stages stages, const std::string& call);
   template <class S>
   static void append(detail::Stages& stages, S&& stage);
-
-  detail::Owner<detail::TreeState> state_;
 };
 
 template <class First, class... Rest>
 TaskTree(First&&, Rest&&...)
-    -> TaskTree<detail::FirstTask<First, Rest...>, detail::ThroughAll<detail::FirstTask<First, Rest...>, First, Rest...>>;
+    -> TaskTree<detail::FirstTask<First>, detail::ThroughAll<detail::FirstTask<First>, First, Rest...>>;
 
 // ---------------------------------------------------------------------------------------------------------------------
-
-namespace detail {
-
-template <class Tasks, class In>
-constexpr auto require_tree_tasks() {
-  require_tasks<Tasks>();
-  static_assert(std::is_constructible_v<In, std::ranges::range_reference_t<Tasks>> ||
-                    std::is_constructible_v<In, std::ranges::range_rvalue_reference_t<Tasks>>,
-                "taskmgr: the tasks are not of the type that the first stage of the tree takes, nor can that be made of them");
-}
-
-}  // namespace detail
-
-template <class In, class Out>
-void TaskTree<In, Out>::require_rest(const char* call) const {
-  if (state_->runs.load() == 0) return;
-  throw UsageError(std::string("taskmgr: ") + call + "() while \"" + state_->options.name + "\" runs: wait for the run");
-}
-
-template <class In, class Out>
-TaskTree<In, Out>& TaskTree<In, Out>::set_mode(TreeMode mode) {
-  TreeOptions options = state_->options;
-  options.mode = mode;
-  return set_options(std::move(options));
-}
-
-template <class In, class Out>
-TaskTree<In, Out>& TaskTree<In, Out>::set_options(TreeOptions options) {
-  require_rest("set_options");
-  detail::validate(options);
-  state_->options = std::move(options);
-  return *this;
-}
-
-template <class In, class Out>
-TaskTree<In, Out>& TaskTree<In, Out>::observe(std::shared_ptr<Observer> observer) {
-  if (observer == nullptr) throw UsageError("taskmgr: observe() of a null pointer: pass an observer");
-  require_rest("observe");
-  state_->observers.push_back(std::move(observer));
-  return *this;
-}
-
-template <class In, class Out>
-detail::Drawing TaskTree<In, Out>::drawing(const TreeReport<In, Out>* report) const {
-  detail::Drawing drawing{.name = state_->options.name};
-  for (std::size_t k = 0; k != size(); ++k) {
-    detail::Drawing::Box box{.name = detail::stage_name(*state_->stages[k], k), .note = {}};
-    if (k != 0) box.from = {k - 1};
-    if (report != nullptr && k < report->stages().size()) {
-      box.note = detail::note_of(report->stages()[k]);
-      box.marked = detail::bottleneck(report->stages()) == k;
-    }
-    drawing.boxes.push_back(std::move(box));
-  }
-  return drawing;
-}
-
-/// Throws where a run may not begin.
-template <class In, class Out>
-void TaskTree<In, Out>::check() const {
-  for (const auto& stage : state_->stages) stage->check(state_->options.mode);
-}
-
-template <class In, class Out>
-template <class Tasks, class Sink>
-  requires(!std::is_same_v<std::remove_cvref_t<Sink>, std::stop_token>)
-TreeReport<In, Out> TaskTree<In, Out>::start(Tasks&& tasks, Sink&& sink, std::stop_token stop) const {
-  detail::require_tree_tasks<Tasks, In>();
-  using Callee = std::remove_reference_t<Sink>;
-  detail::require_sink<Callee, In, Out>();
-  const auto began = detail::Clock::now();
-  check();
-  auto store = std::make_shared<detail::Store<In, Out>>();
-  const detail::Running running{state_->runs};
-  std::exception_ptr thrown = store->fill(std::forward<Tasks>(tasks), shares_tasks());
-  detail::TreeRun<In, Out, Callee> run{*state_, std::move(store), std::move(thrown), &sink, std::move(stop), began};
-  run.drive();
-  TreeReport<In, Out> report = run.finish(thrown);
-  if (thrown != nullptr) std::rethrow_exception(thrown);
-  return report;
-}
-
-template <class In, class Out>
-template <class Tasks, class Sink>
-  requires(!std::is_same_v<std::remove_cvref_t<Sink>, std::stop_token>)
-Run<In, Out, TreeReport<In, Out>> TaskTree<In, Out>::launch(Tasks&& tasks, Sink&& sink, std::stop_token stop) const {
-  detail::require_tree_tasks<Tasks, In>();
-  using Callee = std::decay_t<Sink>;
-  using Launched = detail::TreeLaunched<In, Out, Callee>;
-  detail::require_sink<Callee, In, Out>();
-  check();
-  auto store = std::make_shared<detail::Store<In, Out>>();
-  std::exception_ptr source = store->fill(std::forward<Tasks>(tasks), shares_tasks());
-  auto run = std::make_unique<Launched>(*state_, std::move(store), std::move(source), std::forward<Sink>(sink), std::move(stop));
-  if (!state_->stages[0]->pool().post(detail::job_of<&Launched::drive>(*run))) run->drive();
-  return Run<In, Out, TreeReport<In, Out>>{std::move(run)};
-}
-
-template <class In, class Out>
-template <class Tasks, class Sink>
-  requires(!std::is_same_v<std::remove_cvref_t<Sink>, std::stop_token>)
-Async<TreeReport<In, Out>> TaskTree<In, Out>::start_async(Tasks&& tasks, Sink&& sink, std::stop_token stop) const {
-  detail::require_tree_tasks<Tasks, In>();
-  using Callee = std::decay_t<Sink>;
-  detail::require_sink<Callee, In, Out>();
-  check();
-  auto store = std::make_shared<detail::Store<In, Out>>();
-  std::exception_ptr source = store->fill(std::forward<Tasks>(tasks), shares_tasks());
-  return detail::await_elsewhere<In, Out>(
-      state_->stages[0]->pool(), [&state = *state_, store = std::move(store), source = std::move(source),
-                                  callee = Callee(std::forward<Sink>(sink)), stop = std::move(stop)]() mutable {
-        return std::make_unique<detail::TreeLaunched<In, Out, Callee>>(state, std::move(store), std::move(source),
-                                                                       std::move(callee), std::move(stop));
-      });
-}
 
 template <class In, class Out>
 template <class Tasks>

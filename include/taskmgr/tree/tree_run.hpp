@@ -27,6 +27,9 @@
 
 namespace taskmgr::detail {
 
+template <class In, class Out, class Sink>
+class TreeRun;
+
 /// The inside of a tree, which stays where it is when the tree is moved.
 struct TreeState {
   Stages stages;
@@ -43,9 +46,29 @@ struct TreeState {
     while (in_background != 0) left.wait(lock);
   }
 
+  /// Attempts are timed in some stage.
+  [[nodiscard]] bool measures() const noexcept {
+    for (const auto& stage : stages) {
+      if (stage->may_measure()) return true;
+    }
+    return !observers.empty() || options.trace;
+  }
+  /// The stages that a stage takes from.
+  [[nodiscard]] std::vector<std::size_t> before(std::size_t k) const {
+    return k != 0 ? std::vector<std::size_t>{k - 1} : std::vector<std::size_t>{};
+  }
+
   std::mutex mutex;
   std::condition_variable left;
   std::size_t in_background = 0;  // guarded by `mutex`
+};
+
+/// What a tree is made of, and runs by, if its report has this type.
+template <class In, class Out>
+struct TreeParts {
+  using State = TreeState;
+  template <class Sink>
+  using Run = TreeRun<In, Out, Sink>;
 };
 
 /// Counts a run in the background, from its making until nobody drives it any more.
@@ -90,7 +113,12 @@ class StageRuns {
   StageRuns(const StageRuns&) = delete;
   StageRuns& operator=(const StageRuns&) = delete;
 
+  /// One after the other, in a chain.
   void make(const Stages& stages, const TreeTerms& terms);
+  /// One by one: each comes after those that it takes from. All of them must be connected then.
+  void add(Owner<Run> run) { runs_.push_back(std::move(run)); }
+  void connected() { drivers_ = Array<Driver>(new Driver[runs_.size()]); }
+
   [[nodiscard]] Run& first() noexcept { return *runs_[0]; }
   [[nodiscard]] Run& last() noexcept { return *runs_.back(); }
   [[nodiscard]] std::vector<StageSummary> summaries() const;
@@ -146,7 +174,7 @@ class TreeRun {
         began_(began),
         store_(std::move(store)),
         total_(store_->size() + store_->duplicates()),
-        ledger_(*store_, options_.halt, measures(tree), shares(tree), sink, job_of<&TreeRun::halt>(*this)) {
+        ledger_(*store_, options_.halt, tree.measures(), shares(tree), sink, job_of<&TreeRun::halt>(*this)) {
     if (source != nullptr) thrown_.keep(std::move(source));
     if (options_.trace) trace_ = std::make_shared<TreeTrace<Hop>>();
     runs_.make(stages_, {.options = options_,
@@ -188,12 +216,6 @@ class TreeRun {
   }
 
  private:
-  static bool measures(const TreeState& tree) noexcept {
-    for (const auto& stage : tree.stages) {
-      if (stage->may_measure()) return true;
-    }
-    return !tree.observers.empty() || tree.options.trace;
-  }
   /// Different initial tasks may come to one value.
   static bool shares(const TreeState& tree) noexcept {
     for (std::size_t k = 1; k < tree.stages.size(); ++k) {
@@ -218,7 +240,7 @@ class TreeRun {
 template <class In, class Out, class Sink>
 class TreeLaunched final : public Background<TreeReport<In, Out>> {
  public:
-  TreeLaunched(TreeState& tree, std::shared_ptr<Store<In, Out>> store, std::exception_ptr source, Sink sink, std::stop_token stop)
+  TreeLaunched(typename TreeParts<In, Out>::State& tree, std::shared_ptr<Store<In, Out>> store, std::exception_ptr source, Sink sink, std::stop_token stop)
       : running_(tree),
         sink_(std::move(sink)),
         run_(tree, std::move(store), std::move(source), &sink_, this->token(), Clock::now()),
@@ -250,7 +272,7 @@ class TreeLaunched final : public Background<TreeReport<In, Out>> {
  private:
   InBackground running_;
   Sink sink_;
-  TreeRun<In, Out, Sink> run_;
+  typename TreeParts<In, Out>::template Run<Sink> run_;
   OnStop with_outer_;  // last: it may call as soon as it stands
 };
 
@@ -258,9 +280,9 @@ class TreeLaunched final : public Background<TreeReport<In, Out>> {
 
 template <class Run>
 void StageRuns<Run>::make(const Stages& stages, const TreeTerms& terms) {
-  for (std::size_t k = 0; k < stages.size(); ++k) runs_.push_back(stages[k]->run({stage_name(*stages[k], k), k}, terms));
+  for (std::size_t k = 0; k < stages.size(); ++k) add(stages[k]->run({stage_name(*stages[k], k), k}, terms));
   for (std::size_t k = 1; k < runs_.size(); ++k) runs_[k - 1]->lead_to(*runs_[k]);
-  drivers_ = Array<Driver>(new Driver[runs_.size()]);
+  connected();
 }
 
 template <class Run>

@@ -91,8 +91,6 @@ class TreeStreamed final : public AnyFlow<In, Out>, private AnyLedger, private R
   [[nodiscard]] const In& task(std::size_t origin) const noexcept override { return *tours_[origin]->task; }
   [[nodiscard]] Next peek() const noexcept override;
   [[nodiscard]] std::size_t take() noexcept override;
-  [[nodiscard]] TaskListOf<In> lend() noexcept override { return {}; }  // there is no "all of them"
-  void take_back(TaskListOf<In>) noexcept override {}
 
   [[nodiscard]] Slot<Out> slot(std::size_t origin) noexcept { return (*tours_[origin]->slot)[0]; }
 

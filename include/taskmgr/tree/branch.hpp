@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// A node of a tree with branches while nothing runs.
+
+#include <algorithm>
+#include <cstddef>
+#include <ranges>
+#include <type_traits>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "../core/list.hpp"
+#include "branch_record.hpp"
+#include "node_run.hpp"
+#include "tree_run.hpp"
+
+namespace taskmgr::detail {
+
+/// Where a node takes from.
+struct Source {
+  std::size_t node;
+  std::size_t outlet;
+};
+
+/// A node, whatever its types are: how it is made for a run. Its stage is kept beside it.
+///
+/// Thread safety: immutable.
+class AnyBranch {
+ public:
+  AnyBranch(std::vector<Source> sources, std::size_t rank) noexcept : sources_(std::move(sources)), rank_(rank) {}
+  AnyBranch(const AnyBranch&) = delete;
+  AnyBranch& operator=(const AnyBranch&) = delete;
+  virtual ~AnyBranch() = default;
+
+  [[nodiscard]] const std::vector<Source>& sources() const noexcept { return sources_; }
+  /// How many merges lie before it, one behind the other, itself among them.
+  [[nodiscard]] std::size_t rank() const noexcept { return rank_; }
+  [[nodiscard]] virtual bool merges() const noexcept { return false; }
+  /// `tasks` is the store of the initial ones.
+  [[nodiscard]] virtual Owner<AnyNodeRun> run(NodeTerms terms, const BranchRecord& before, const void* tasks) const = 0;
+
+ private:
+  const std::vector<Source> sources_;
+  const std::size_t rank_;
+};
+
+template <class In, class Yield>
+class RootBranch final : public AnyBranch {
+ public:
+  using Handle = typename Yield::Handle;
+  static constexpr std::size_t outlet = Yield::of_handle;
+  using AnyBranch::AnyBranch;
+  [[nodiscard]] Owner<AnyNodeRun> run(NodeTerms terms, const BranchRecord&, const void* tasks) const override {
+    return Owner<AnyNodeRun>{
+        new NodeRun<RootIntake<In>, Yield>(std::move(terms), *static_cast<const Store<In, Branches>*>(tasks))};
+  }
+};
+
+template <class T, class Yield>
+class ItemBranch final : public AnyBranch {
+ public:
+  using Handle = typename Yield::Handle;
+  static constexpr std::size_t outlet = Yield::of_handle;
+  using AnyBranch::AnyBranch;
+  [[nodiscard]] Owner<AnyNodeRun> run(NodeTerms terms, const BranchRecord& before, const void*) const override {
+    const Source& source = this->sources()[0];
+    return Owner<AnyNodeRun>{new NodeRun<ItemIntake<T>, Yield>(std::move(terms), before.outlet<T>(source.node, source.outlet))};
+  }
+};
+
+template <class Yield, class... T>
+class MergeBranch final : public AnyBranch {
+ public:
+  using Handle = typename Yield::Handle;
+  static constexpr std::size_t outlet = Yield::of_handle;
+  using AnyBranch::AnyBranch;
+  [[nodiscard]] bool merges() const noexcept override { return true; }
+  [[nodiscard]] Owner<AnyNodeRun> run(NodeTerms terms, const BranchRecord& before, const void*) const override {
+    return make(std::move(terms), before, std::index_sequence_for<T...>{});
+  }
+
+ private:
+  template <std::size_t... I>
+  [[nodiscard]] Owner<AnyNodeRun> make(NodeTerms terms, const BranchRecord& before, std::index_sequence<I...>) const {
+    const std::vector<Source>& from = this->sources();
+    return Owner<AnyNodeRun>{
+        new NodeRun<MergeIntake<T...>, Yield>(std::move(terms), before.outlet<T>(from[I].node, from[I].outlet)...)};
+  }
+};
+
+/// The inside of a tree with branches: a node for each stage.
+struct BranchState : TreeState {
+  List<std::shared_ptr<const AnyBranch>> nodes;
+
+  /// The stages that a stage takes from.
+  [[nodiscard]] std::vector<std::size_t> before(std::size_t k) const {
+    std::vector<std::size_t> all;
+    for (const Source& source : nodes[k]->sources()) {
+      if (std::find(all.begin(), all.end(), source.node) == all.end()) all.push_back(source.node);
+    }
+    return all;
+  }
+};
+
+}  // namespace taskmgr::detail

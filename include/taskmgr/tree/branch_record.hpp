@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// What a run of a tree with branches has made, as its report shows it: results by node, and the ways of initial tasks.
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "../core/error.hpp"
+#include "../core/hash_index.hpp"
+#include "../core/list.hpp"
+#include "../core/report.hpp"
+#include "../core/store.hpp"
+#include "intake.hpp"
+#include "item_state.hpp"
+#include "node.hpp"
+#include "report.hpp"
+#include "trace.hpp"
+
+namespace taskmgr::detail {
+
+/// The nodes of a run, in the order in which they were added to their tree: each comes after those that it takes from.
+///
+/// Thread safety: once the run is over, or of what is final, any number of threads may read.
+class BranchRecord {
+ public:
+  explicit BranchRecord(const void* tree) noexcept : tree_(tree) {}
+  BranchRecord(const BranchRecord&) = delete;
+  BranchRecord& operator=(const BranchRecord&) = delete;
+
+  void add(Owner<AnyNodeRun> node) { nodes_.push_back(std::move(node)); }
+  [[nodiscard]] std::size_t size() const noexcept { return nodes_.size(); }
+  [[nodiscard]] AnyNodeRun& node(std::size_t k) const noexcept { return *nodes_[k]; }
+  template <class T>
+  [[nodiscard]] Outlet<T>& outlet(std::size_t node, std::size_t k) const noexcept {
+    return static_cast<Outlet<T>&>(nodes_[node]->outlet(k));
+  }
+
+  /// Throws `UsageError` if this run had no such node.
+  template <class T>
+  void require(const Node<T>& node) const;
+
+ private:
+  const void* const tree_;
+  List<Owner<AnyNodeRun>> nodes_;
+};
+
+/// Where the results of a node are.
+template <class T>
+class NodePlace {
+ public:
+  NodePlace(const BranchRecord& record, const Node<T>& node) {
+    record.require(node);
+    const std::size_t index = NodeAccess::index(node);
+    path_ = path_to(record.node(index));
+    if (const std::size_t k = NodeAccess::outlet(node); k != NodeAccess::whole) outlet_ = &record.outlet<T>(index, k);
+  }
+  /// Those of one initial task. Throws `UsageError` if a merge has taken them away.
+  [[nodiscard]] std::vector<const T*> results(std::size_t initial) const;
+
+ private:
+  NodePath path_;
+  const Outlet<T>* outlet_ = nullptr;  // null: what all of them give
+};
+
+/// Finds what a node has done with a task by where that lies; what belongs to an initial task as a whole, by the number of that.
+class LyingTasks {
+ public:
+  explicit LyingTasks(bool numbered) noexcept : numbered_(numbered) {}
+  std::size_t& place(const Event& event) {
+    return places_[numbered_ ? event.task : reinterpret_cast<std::uintptr_t>(event.subject)];
+  }
+  [[nodiscard]] std::size_t find(std::uint64_t key) const noexcept {
+    const auto found = places_.find(key);
+    return found != places_.end() ? found->second : 0;
+  }
+
+ private:
+  const bool numbered_;
+  std::unordered_map<std::uint64_t, std::size_t> places_;
+};
+
+/// The ways through all nodes of a run.
+template <class Hop>
+class BranchTrace final : public AnyTrace<Hop> {
+ public:
+  using NodeTrace = HopList<Hop, LyingTasks>;
+
+  explicit BranchTrace(std::shared_ptr<const BranchRecord> record) noexcept : record_(std::move(record)) {}
+  /// Of the next node.
+  std::shared_ptr<NodeTrace> add(const std::string& stage) {
+    const std::size_t index = nodes_.size();
+    nodes_.push_back(std::make_shared<NodeTrace>(stage, index, LyingTasks{record_->node(index).inlet() == nullptr}));
+    return nodes_.back();
+  }
+
+  /// The root, then each item with all that was made of it, in split order, then the merges.
+  [[nodiscard]] std::vector<Hop> way(std::size_t slot, std::uint64_t number) const override {
+    std::vector<Hop> way;
+    for (std::size_t k = 0; k != record_->size(); ++k) {
+      if (record_->node(k).inlet() == nullptr) follow(record_->node(k), slot, number, way);
+    }
+    return way;
+  }
+
+ private:
+  void follow(AnyNodeRun& node, std::size_t item, std::uint64_t key, std::vector<Hop>& way) const;
+
+  std::shared_ptr<const BranchRecord> record_;
+  std::vector<std::shared_ptr<NodeTrace>> nodes_;
+};
+
+}  // namespace taskmgr::detail
+
+namespace taskmgr {
+
+/// From initial tasks to the results that they have at a node, in source order. It owns what it shows.
+///
+/// Of a task that stands in the source several times, none of which is a duplicate, `at` and `find` show the last. Thread safety: any
+/// number of threads may read.
+template <class In, class T>
+class NodeMap {
+  struct Show;
+
+ public:
+  using key_type = In;
+  using mapped_type = NodeResults<T>;
+  using value_type = std::pair<const In&, NodeResults<T>>;
+  using iterator = detail::SlotIterator<Show>;
+  using const_iterator = iterator;
+  using Store = detail::Store<In, Branches>;
+
+  /// Throws `std::out_of_range` where the run had no such task. O(1) expected, and O(what it shows); O(size) for tasks without a hash.
+  [[nodiscard]] NodeResults<T> at(const In& task) const {
+    if (const std::size_t slot = slot_of(task); slot != size()) return show()(slot).second;
+    throw std::out_of_range("taskmgr: results().at(): the run had no such task");
+  }
+  [[nodiscard]] iterator find(const In& task) const { return {show(), slot_of(task)}; }
+  [[nodiscard]] bool contains(const In& task) const { return slot_of(task) != size(); }
+
+  /// Of initial tasks that were no duplicates.
+  [[nodiscard]] std::size_t size() const noexcept { return store_->size(); }
+  [[nodiscard]] bool empty() const noexcept { return size() == 0; }
+  [[nodiscard]] iterator begin() const noexcept { return {show(), 0}; }
+  [[nodiscard]] iterator end() const noexcept { return {show(), size()}; }
+
+  /// For the library.
+  NodeMap(std::shared_ptr<Store> store, std::shared_ptr<const detail::BranchRecord> record, const Node<T>& node)
+      : place_(std::make_shared<Place>(Place{detail::NodePlace<T>{*record, node}, std::move(store), record})), store_(place_->store.get()) {}
+
+ private:
+  struct Place {
+    detail::NodePlace<T> node;
+    std::shared_ptr<Store> store;
+    std::shared_ptr<const detail::BranchRecord> record;
+  };
+  struct Show {
+    using value_type = std::pair<const In&, NodeResults<T>>;
+    std::shared_ptr<const Place> place = nullptr;
+    [[nodiscard]] std::size_t next(std::size_t slot) const noexcept { return slot; }
+    [[nodiscard]] value_type operator()(std::size_t slot) const {
+      return {std::as_const(*place->store).task(slot), NodeResults<T>{place->node.results(slot), place}};
+    }
+  };
+  [[nodiscard]] Show show() const noexcept { return {place_}; }
+  [[nodiscard]] std::size_t slot_of(const In& task) const {
+    const std::size_t slot = detail::slot_of(*store_, task);
+    return slot != detail::HashIndex::npos ? slot : size();
+  }
+
+  std::shared_ptr<const Place> place_;
+  const Store* store_;
+};
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+template <class T>
+void detail::BranchRecord::require(const Node<T>& node) const {
+  if (NodeAccess::tree(node) != tree_) throw UsageError("taskmgr: results() at a node of another tree: pass one that this tree gave");
+  if (NodeAccess::index(node) >= size()) throw UsageError("taskmgr: results() at a node that was added after this run");
+}
+
+template <class T>
+std::vector<const T*> detail::NodePlace<T>::results(std::size_t initial) const {
+  std::vector<const T*> all;
+  if (outlet_ == nullptr) {
+    walk(path_, 0, initial, [&](std::size_t depth, std::size_t k) {
+      const bool is_there = depth + 1 == path_.size() && path_[depth]->item(k).state == State::succeeded;
+      if (is_there) all.push_back(static_cast<const T*>(path_[depth]->value(k)));
+      return true;
+    });
+    return all;
+  }
+  walk_to(path_, *outlet_, initial, [&](std::size_t item) {
+    all.push_back(outlet_->find(item));
+    if (all.back() == nullptr) throw UsageError("taskmgr: results() of what a merge has taken, for it cannot be copied: ask for the merge's");
+  });
+  return all;
+}
+
+template <class Hop>
+void detail::BranchTrace<Hop>::follow(AnyNodeRun& node, std::size_t k, std::uint64_t key, std::vector<Hop>& way) const {
+  k = node.leader(k);
+  if (node.inlet() != nullptr) key = reinterpret_cast<std::uintptr_t>(node.task_of(k));
+  const Hop* const hop = nodes_[node.index()]->hop(key);
+  if (hop == nullptr) return;
+  way.push_back(*hop);
+  const ItemState& item = node.item(k);
+  for (std::size_t made = item.first; made != item.first + item.count; ++made) {
+    for (AnyNodeRun* taker : node.outlet(item.outlet).takers()) {
+      const std::size_t before = way.size();
+      follow(*taker, made, 0, way);
+      if (way.size() != before) way[before].queued = hop->finished;  // who made it hands it on
+    }
+  }
+}
+
+template <class T>
+NodeResults<T> Branches::results(const Node<T>& node) const {
+  return {detail::NodePlace<T>{*record_, node}.results(slot_), nullptr};
+}
+
+template <class In, class Out>
+template <class T>
+  requires std::is_same_v<Out, Branches>
+NodeMap<In, T> TreeReport<In, Out>::results(const Node<T>& node) const {
+  if (record_.record == nullptr) throw UsageError("taskmgr: results() of a report of no run");
+  return {detail::ReportAccess::share_store(*this), record_.record, node};
+}
+
+}  // namespace taskmgr

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// Trees whose stages split tasks, route them, and merge what came of them.
+
+#include <algorithm>
+#include <cstddef>
+#include <memory>
+#include <ranges>
+#include <string>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "../core/error.hpp"
+#include "../core/options.hpp"
+#include "branch.hpp"
+#include "branch_record.hpp"
+#include "branch_run.hpp"
+#include "node.hpp"
+#include "stage.hpp"
+#include "tree_calls.hpp"
+
+namespace taskmgr {
+
+/// Runs tasks through nodes that branch and come together again. What is said of chains holds here: stages are managers,
+/// borrowed or owned, or functions; the modes, observers, and the ways to run.
+///
+///     TaskTree<Url> crawl{"crawl"};
+///     auto pages = crawl.root(fetch);                        // Url -> Page
+///     auto links = crawl.split(pages, extract_links);        // Page -> range of Link: each one a task of its own
+///     auto kinds = crawl.route(links, classify);             // Link -> std::variant<Html, Image>
+///     auto texts = crawl.then(kinds.get<Html>(), read_text);
+///     auto sizes = crawl.then(kinds.get<Image>(), measure);
+///     auto total = crawl.merge(summarise, texts, sizes);     // summarise(std::vector<Text>, std::vector<Size>), once for each url
+///     auto report = crawl.start(urls);
+///     for (const auto& [url, summaries] : report.results(total)) ...
+///
+/// Any number of nodes may take from one; each is called with the same `const T&`. An initial task has failed if any item that
+/// came of it has: with the error of the first, in split order. What its other items came to is in the report all the same.
+///
+/// A run keeps what all nodes make until its report ends. Thread safety: as a chain; nodes are added while nothing runs.
+template <class In>
+class TaskTree<In, Branches> : public detail::TreeCalls<TaskTree<In, Branches>, In, Branches> {
+  using Calls = detail::TreeCalls<TaskTree, In, Branches>;
+  using Calls::require_rest;
+  using Calls::state_;
+
+ public:
+  explicit TaskTree(std::string name = TreeOptions{}.name) : Calls(detail::Owner<detail::BranchState>{new detail::BranchState}) {
+    static_cast<void>(detail::unrecorded_error());  // made while there is memory
+    state_->options.name = std::move(name);
+  }
+
+  TaskTree(TaskTree&&) noexcept = default;
+  TaskTree& operator=(TaskTree&&) noexcept = default;
+  /// Waits for its runs.
+  ~TaskTree() = default;
+
+  /// As that of a chain. The tree's name stays, unless these give it another.
+  TaskTree& set_options(TreeOptions options) {
+    if (options.name == TreeOptions{}.name) options.name = state_->options.name;
+    return Calls::set_options(std::move(options));
+  }
+
+  // --- nodes. All throw `UsageError` while a run lasts, and for nodes of another tree. Where a stage does not fit, they do not
+  // compile. Each changes all or nothing.
+
+  /// Where initial tasks begin: first, and once.
+  template <class S>
+  auto root(S&& stage);
+
+  /// A stage that takes the results of another.
+  template <class T, class S>
+  auto then(const Node<T>& node, S&& stage);
+
+  /// A stage that returns a range: each element goes on as a task of its own. An empty one ends there.
+  template <class T, class S>
+  auto split(const Node<T>& node, S&& stage);
+
+  /// A stage that returns a `std::variant`: each result goes on where its type does, `get<T>()` of the node.
+  template <class T, class S>
+  auto route(const Node<T>& node, S&& stage);
+
+  /// A stage that is called once for each initial task, when all that came of that before the merge is final: with a vector for
+  /// each node, in split order, empty if there is nothing. If an item on the way to one of these nodes failed, it is not called.
+  /// What cannot be copied is moved, so that only one merge and no other node may take it.
+  template <class S, class... T>
+  auto merge(S&& stage, const Node<T>&... nodes);
+
+ private:
+  using Access = detail::NodeAccess;
+
+  void require_root(const char* call) const;
+  template <class T>
+  [[nodiscard]] detail::Source source(const Node<T>& node, const char* call) const;
+  template <class T>
+  void require_whole(const Node<T>& node) const;
+  [[nodiscard]] bool is_taken(const detail::Source& from, bool by_merges) const;
+
+  template <class Task, class S, class Branch>
+  auto add(S&& stage, std::unique_ptr<Branch> branch);
+};
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+namespace detail {
+
+/// What comes of a stage when it is given a `T`.
+template <class S, class T>
+constexpr auto made_by() {
+  require_fit<S, T>();
+  if constexpr (StageFor<S>::template takes<T>) return std::type_identity<typename StageFor<S>::template Result<T>>{};
+  else return std::type_identity<T>{};  // which has been said
+}
+template <class S, class T>
+using MadeBy = typename decltype(made_by<S, T>())::type;
+
+template <class S>
+constexpr bool is_tree = false;
+template <class In, class Out>
+constexpr bool is_tree<TaskTree<In, Out>> = true;
+
+template <class S>
+constexpr auto require_single() {
+  static_assert(!is_tree<std::decay_t<S>>, "taskmgr: a node of a tree with branches is one stage: add those of a tree one by one");
+}
+
+template <class R>
+inline constexpr bool is_variant = false;
+template <class... A>
+inline constexpr bool is_variant<std::variant<A...>> = true;
+
+template <class R>
+struct SplitOf {
+  static_assert(std::ranges::input_range<R>, "taskmgr: what split() is given must return a range, a std::vector say: each element "
+                                             "is a task of its own");
+  using type = GiveWhole<R>;
+};
+template <std::ranges::input_range R>
+struct SplitOf<R> {
+  using type = GiveElements<R>;
+};
+template <class R>
+struct RouteOf {
+  static_assert(is_variant<R>, "taskmgr: what route() is given must return a std::variant: each result goes on where its type does");
+  using type = GiveWhole<R>;
+};
+template <class... A>
+struct RouteOf<std::variant<A...>> {
+  using type = GiveAlternatives<std::variant<A...>>;
+};
+
+}  // namespace detail
+
+template <class In>
+template <class S>
+auto TaskTree<In, Branches>::root(S&& stage) {
+  detail::require_single<S>();
+  if (!state_->nodes.empty()) throw UsageError("taskmgr: root() of \"" + state_->options.name + "\", which has one: use then()");
+  using Yield = detail::GiveWhole<detail::MadeBy<S, In>>;
+  return add<In>(std::forward<S>(stage), std::make_unique<detail::RootBranch<In, Yield>>(std::vector<detail::Source>{}, 0));
+}
+
+template <class In>
+template <class T, class S>
+auto TaskTree<In, Branches>::then(const Node<T>& node, S&& stage) {
+  detail::require_single<S>();
+  const detail::Source from = source(node, "then");
+  using Branch = detail::ItemBranch<T, detail::GiveWhole<detail::MadeBy<S, T>>>;
+  return add<T>(std::forward<S>(stage), std::make_unique<Branch>(std::vector{from}, state_->nodes[from.node]->rank()));
+}
+
+template <class In>
+template <class T, class S>
+auto TaskTree<In, Branches>::split(const Node<T>& node, S&& stage) {
+  detail::require_single<S>();
+  const detail::Source from = source(node, "split");
+  using Branch = detail::ItemBranch<T, typename detail::SplitOf<detail::MadeBy<S, T>>::type>;
+  return add<T>(std::forward<S>(stage), std::make_unique<Branch>(std::vector{from}, state_->nodes[from.node]->rank()));
+}
+
+template <class In>
+template <class T, class S>
+auto TaskTree<In, Branches>::route(const Node<T>& node, S&& stage) {
+  detail::require_single<S>();
+  const detail::Source from = source(node, "route");
+  using Branch = detail::ItemBranch<T, typename detail::RouteOf<detail::MadeBy<S, T>>::type>;
+  return add<T>(std::forward<S>(stage), std::make_unique<Branch>(std::vector{from}, state_->nodes[from.node]->rank()));
+}
+
+template <class In>
+template <class S, class... T>
+auto TaskTree<In, Branches>::merge(S&& stage, const Node<T>&... nodes) {
+  static_assert(sizeof...(T) != 0, "taskmgr: merge(stage, nodes...) needs a node to merge");
+  detail::require_single<S>();
+  const std::vector<detail::Source> from{source(nodes, "merge")...};
+  std::size_t rank = 0;
+  for (const detail::Source& each : from) rank = std::max(rank, state_->nodes[each.node]->rank() + 1);
+  (require_whole(nodes), ...);
+  using Task = typename detail::MergedOf<T...>::Task;
+  using Branch = detail::MergeBranch<detail::GiveWhole<detail::MadeBy<S, Task>>, T...>;
+  return add<Task>(std::forward<S>(stage), std::make_unique<Branch>(from, rank));
+}
+
+template <class In>
+template <class T>
+detail::Source TaskTree<In, Branches>::source(const Node<T>& node, const char* call) const {
+  const std::string what = std::string("taskmgr: ") + call + "() of \"" + state_->options.name + '"';
+  if (Access::tree(node) != state_.get()) throw UsageError(what + " with a node of another tree: pass one that this tree gave");
+  const detail::Source from{Access::index(node), Access::outlet(node)};
+  if (from.outlet == Access::whole) throw UsageError(what + " with a route as it is: pass get<T>() of it, for each of its types");
+  if constexpr (!std::is_copy_constructible_v<T>) {
+    if (is_taken(from, true)) throw UsageError(what + " with what a merge takes, and which cannot be copied");
+  }
+  return from;
+}
+
+/// What a merge is to take can be copied, or nobody else wants it.
+template <class In>
+template <class T>
+void TaskTree<In, Branches>::require_whole(const Node<T>& node) const {
+  if constexpr (!std::is_copy_constructible_v<T>) {
+    if (!is_taken({Access::index(node), Access::outlet(node)}, false)) return;
+    throw UsageError("taskmgr: merge() of \"" + state_->options.name + "\" with what cannot be copied, and another node takes");
+  }
+}
+
+template <class In>
+bool TaskTree<In, Branches>::is_taken(const detail::Source& from, bool by_merges) const {
+  for (const auto& node : state_->nodes) {
+    if (by_merges && !node->merges()) continue;
+    for (const detail::Source& source : node->sources()) {
+      if (source.node == from.node && source.outlet == from.outlet) return true;
+    }
+  }
+  return false;
+}
+
+template <class In>
+template <class Task, class S, class Branch>
+auto TaskTree<In, Branches>::add(S&& stage, std::unique_ptr<Branch> branch) {
+  require_rest("a new node");
+  using Handle = typename Branch::Handle;
+  detail::Stages stages;
+  detail::append_stages<Task>(stages, std::forward<S>(stage));
+  state_->nodes.make_room(1);
+  state_->stages.make_room(1);
+  const std::size_t index = state_->nodes.size();
+  state_->nodes.push_back(std::shared_ptr<const detail::AnyBranch>(std::move(branch)));
+  state_->stages.push_back(std::move(stages[0]));
+  return Access::make<Handle>(state_.get(), index, Branch::outlet);
+}
+
+}  // namespace taskmgr

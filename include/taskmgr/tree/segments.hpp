@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// \file
+/// A sequence that grows and never moves an item.
+
+#include <bit>
+#include <cstddef>
+
+#include "../core/list.hpp"
+
+namespace taskmgr::detail {
+
+/// Items in pieces of memory, each as large as all before it.
+///
+/// Thread safety: one thread at a time grows it; meanwhile others may use the items that were handed over to them.
+template <class T>
+class Segments {
+ public:
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
+
+  [[nodiscard]] T& operator[](std::size_t k) const noexcept {
+    const std::size_t place = k + first_size;  // the segment s has the places from first_size * 2^s up to its double
+    const auto s = static_cast<std::size_t>(std::bit_width(place)) - first_width;
+    return segments_[s][place - (first_size << s)];
+  }
+
+  /// More items, value-initialised. Throws `std::bad_alloc`; then none of them is there.
+  void grow_to(std::size_t size) {
+    while (room_ < size) {
+      segments_[used_] = Array<T>(new T[first_size << used_]());
+      room_ += first_size << used_++;
+    }
+    if (size_ < size) size_ = size;
+  }
+
+ private:
+  static constexpr std::size_t first_size = 16;
+  static constexpr std::size_t first_width = std::bit_width(first_size);
+
+  Array<T> segments_[60];
+  std::size_t used_ = 0;  // segments
+  std::size_t room_ = 0;
+  std::size_t size_ = 0;
+};
+
+}  // namespace taskmgr::detail
