@@ -25,6 +25,9 @@ enum class State : std::uint8_t { pending, running, succeeded, failed, cancelled
 
 namespace detail {
 
+template <class R>
+using Copier = R (*)(const R&);
+
 /// A result, or the number of an error; a word that belongs to it says which.
 template <class R>
 union Cell {
@@ -104,9 +107,10 @@ class Outcome {
   [[nodiscard]] const TaskError& error() const;
 
   /// For the library: of a task, its slot, its error if it failed, its duration, and who keeps them alive.
+  /// `copy` makes a copy of a shared result, if that can be.
   Outcome(const Task& task, detail::Slot<R> slot, const TaskError* error, std::chrono::nanoseconds duration,
-          std::shared_ptr<const void> owner = nullptr) noexcept
-      : task_(&task), slot_(slot), error_(error), duration_(duration), owner_(std::move(owner)) {}
+          std::shared_ptr<const void> owner = nullptr, detail::Copier<R> copy = nullptr) noexcept
+      : task_(&task), slot_(slot), error_(error), duration_(duration), owner_(std::move(owner)), copy_(copy) {}
 
  private:
   const Task* task_;
@@ -114,6 +118,7 @@ class Outcome {
   const TaskError* error_;
   std::chrono::nanoseconds duration_;
   std::shared_ptr<const void> owner_;
+  detail::Copier<R> copy_;
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -234,9 +239,9 @@ R Outcome<Task, R>::take() {
   static_assert(std::is_move_constructible_v<R>, "taskmgr: take() moves the result, which cannot be moved: look at value()");
   static_cast<void>(value());
   if (slot_.shared()) {
-    if constexpr (std::is_copy_constructible_v<R>) return slot_.value();
-    else throw UsageError("taskmgr: take() of a result that several tasks of a tree share, or may still come to, and that cannot be "
-                          "copied: look at value()");
+    if (copy_ != nullptr) return copy_(slot_.value());
+    throw UsageError("taskmgr: take() of a result that several tasks of a tree share, or may still come to, and that cannot be "
+                     "copied: look at value()");
   }
   return std::move(slot_.value());
 }

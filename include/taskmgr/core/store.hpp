@@ -99,8 +99,9 @@ class Store {
 
   // --- Different tasks may have come to one outcome, in a tree: then their slots are one.
 
-  /// Before the first `share`.
-  void make_shares() {
+  /// Before the first `share`. `copy` is for who takes a shared result away; null if it cannot be copied.
+  void make_shares(Copier<R> copy) {
+    copy_ = copy;
     shares_ = Array<std::size_t>(new (large) std::size_t[size()]);
     for (std::size_t k = 0; k < size(); ++k) shares_[k] = k;
   }
@@ -120,7 +121,7 @@ class Store {
   [[nodiscard]] Outcome<Task, R> outcome(std::size_t slot, std::shared_ptr<const void> owner = nullptr) {
     const Slot<R> place = this->slot(slot);
     const TaskError* error = place.state() == State::failed ? &errors_[place.error()] : nullptr;
-    return {tasks_[slot], place, error, duration(slot), std::move(owner)};
+    return {tasks_[slot], place, error, duration(slot), std::move(owner), copy_};
   }
 
   // The maps. Without shared duplicates a key may stand in several slots of a state: the last one is shown, and an index
@@ -210,6 +211,7 @@ class Store {
   std::size_t kept_ = 0;               // distinct tasks so far
   std::uint64_t seen_ = 0;             // tasks of the source so far
   Array<std::size_t> shares_;  // whose slot each task has; null: its own
+  Copier<R> copy_ = nullptr;   // of a shared result
   bool shared_ = false;
   mutable KeyIndex keys_[2];           // of the succeeded and of the failed, if duplicates were run
 };

@@ -52,6 +52,11 @@ class BranchRun final : private AnyTrunk {
     if (source != nullptr) thrown_.keep(std::move(source));
     if (options_.trace) trace_ = std::make_shared<BranchTrace<Hop>>(record_);
     for (std::size_t k = 0; k != stages_.size(); ++k) add(tree, k, stop);
+    for (std::size_t rank = 0; rank != ranks_.size(); ++rank) {  // a node of a lower rank may have been added later
+      for (std::size_t k = 0; k != stages_.size(); ++k) {
+        if (tree.nodes[k]->rank() == rank) runs_.next_in_order(k);
+      }
+    }
     runs_.connected();
   }
 

@@ -20,6 +20,7 @@
 #include "branch.hpp"
 #include "branch_record.hpp"
 #include "branch_run.hpp"
+#include "copying.hpp"
 #include "node.hpp"
 #include "stage.hpp"
 #include "tree_calls.hpp"
@@ -119,6 +120,16 @@ constexpr auto made_by() {
 template <class S, class T>
 using MadeBy = typename decltype(made_by<S, T>())::type;
 
+template <class S, class Task>
+constexpr auto merged_by() {
+  static_assert(StageFor<S>::template takes<Task>,
+                "taskmgr: what merge() is given cannot be called with a std::vector of results for each of these nodes");
+  if constexpr (StageFor<S>::template takes<Task>) return std::type_identity<typename StageFor<S>::template Result<Task>>{};
+  else return std::type_identity<Task>{};
+}
+template <class S, class Task>
+using MergedBy = typename decltype(merged_by<S, Task>())::type;
+
 template <class S>
 constexpr bool is_tree = false;
 template <class In, class Out>
@@ -202,7 +213,7 @@ auto TaskTree<In, Branches>::merge(S&& stage, const Node<T>&... nodes) {
   for (const detail::Source& each : from) rank = std::max(rank, state_->nodes[each.node]->rank() + 1);
   (require_whole(nodes), ...);
   using Task = typename detail::MergedOf<T...>::Task;
-  using Branch = detail::MergeBranch<detail::GiveWhole<detail::MadeBy<S, Task>>, T...>;
+  using Branch = detail::MergeBranch<detail::GiveWhole<detail::MergedBy<S, Task>>, T...>;
   return add<Task>(std::forward<S>(stage), std::make_unique<Branch>(from, rank));
 }
 
@@ -213,7 +224,7 @@ detail::Source TaskTree<In, Branches>::source(const Node<T>& node, const char* c
   if (Access::tree(node) != state_.get()) throw UsageError(what + " with a node of another tree: pass one that this tree gave");
   const detail::Source from{Access::index(node), Access::outlet(node)};
   if (from.outlet == Access::whole) throw UsageError(what + " with a route as it is: pass get<T>() of it, for each of its types");
-  if constexpr (!std::is_copy_constructible_v<T>) {
+  if constexpr (!detail::can_be_copied<T>()) {
     if (is_taken(from, true)) throw UsageError(what + " with what a merge takes, and which cannot be copied");
   }
   return from;
@@ -223,7 +234,7 @@ detail::Source TaskTree<In, Branches>::source(const Node<T>& node, const char* c
 template <class In>
 template <class T>
 void TaskTree<In, Branches>::require_whole(const Node<T>& node) const {
-  if constexpr (!std::is_copy_constructible_v<T>) {
+  if constexpr (!detail::can_be_copied<T>()) {
     if (!is_taken({Access::index(node), Access::outlet(node)}, false)) return;
     throw UsageError("taskmgr: merge() of \"" + state_->options.name + "\" with what cannot be copied, and another node takes");
   }
@@ -246,7 +257,7 @@ auto TaskTree<In, Branches>::add(S&& stage, std::unique_ptr<Branch> branch) {
   require_rest("a new node");
   using Handle = typename Branch::Handle;
   detail::Stages stages;
-  detail::append_stages<Task>(stages, std::forward<S>(stage));
+  if constexpr (detail::StageFor<S>::template takes<Task>) detail::append_stages<Task>(stages, std::forward<S>(stage));
   state_->nodes.make_room(1);
   state_->stages.make_room(1);
   const std::size_t index = state_->nodes.size();

@@ -20,6 +20,7 @@
 #include "../core/hash_index.hpp"
 #include "../core/list.hpp"
 #include "../core/store.hpp"
+#include "copying.hpp"
 #include "feed.hpp"
 #include "item_state.hpp"
 #include "ledger.hpp"
@@ -377,7 +378,7 @@ template <class... T>
 template <class Part>
 void MergeIntake<T...>::collect(const NodePath& path, Outlet<Part>& outlet, std::size_t initial, std::vector<Part>& all) {
   walk_to(path, outlet, initial, [&](std::size_t item) {
-    if constexpr (std::is_copy_constructible_v<Part>) {
+    if constexpr (can_be_copied<Part>()) {
       all.push_back(outlet.value(item));
     } else if (Part* const value = outlet.give_away(item)) {
       all.push_back(std::move(*value));

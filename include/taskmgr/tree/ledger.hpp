@@ -21,6 +21,7 @@
 #include "../run/hub.hpp"
 #include "../run/job.hpp"
 #include "../run/source.hpp"
+#include "copying.hpp"
 
 namespace taskmgr::detail {
 
@@ -143,7 +144,7 @@ class Ledger final : public AnyLedger, public Results<Out>, public Initial<In> {
         may_join_(may_join) {
     store_.make_slots(measured);
     for (std::size_t k = 0; k < store_.size(); ++k) store_.slot(k).mark(State::pending, 0);
-    if (may_join_) store_.make_shares();
+    if (may_join_) store_.make_shares(copier<Out>());
     if (tells_each_) followers_ = Array<Followers>(new Followers[store_.size()]());
   }
 

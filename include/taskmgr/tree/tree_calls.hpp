@@ -186,6 +186,7 @@ Drawing TreeCalls<Tree, In, Out>::drawing(const TreeReport<In, Out>* report) con
 
 template <class Tree, class In, class Out>
 void TreeCalls<Tree, In, Out>::check() const {
+  if (size() == 0) throw UsageError("taskmgr: \"" + state_->options.name + "\" has no stages: begin with root()");
   for (const auto& stage : state_->stages) stage->check(state_->options.mode);
 }
 

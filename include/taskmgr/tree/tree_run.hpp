@@ -115,9 +115,10 @@ class StageRuns {
 
   /// One after the other, in a chain.
   void make(const Stages& stages, const TreeTerms& terms);
-  /// One by one: each comes after those that it takes from. All of them must be connected then.
+  /// One by one. All of them must be connected then, and put into an order: each after those that it waits for in series.
   void add(Owner<Run> run) { runs_.push_back(std::move(run)); }
   void connected() { drivers_ = Array<Driver>(new Driver[runs_.size()]); }
+  void next_in_order(std::size_t k) { in_order_.push_back(runs_[k].get()); }
 
   [[nodiscard]] Run& first() noexcept { return *runs_[0]; }
   [[nodiscard]] Run& last() noexcept { return *runs_.back(); }
@@ -155,6 +156,7 @@ class StageRuns {
   [[nodiscard]] bool post(std::size_t from) noexcept;
 
   List<Owner<Run>> runs_;
+  List<Run*> in_order_;
   Array<Driver> drivers_;
   std::mutex mutex_;
   std::condition_variable changed_;
@@ -282,6 +284,7 @@ template <class Run>
 void StageRuns<Run>::make(const Stages& stages, const TreeTerms& terms) {
   for (std::size_t k = 0; k < stages.size(); ++k) add(stages[k]->run({stage_name(*stages[k], k), k}, terms));
   for (std::size_t k = 1; k < runs_.size(); ++k) runs_[k - 1]->lead_to(*runs_[k]);
+  for (std::size_t k = 0; k < runs_.size(); ++k) next_in_order(k);
   connected();
 }
 
@@ -300,7 +303,7 @@ void StageRuns<Run>::drive(bool at_once) noexcept {
   }
   join();
   for (const auto& run : runs_) run->take_all();
-  for (const auto& run : runs_) run->drive();
+  for (Run* run : in_order_) run->drive();
 }
 
 /// A thread for each stage from `from` on; false if there are not enough, and none of them is begun.
