@@ -257,7 +257,9 @@ auto TaskTree<In, Branches>::add(S&& stage, std::unique_ptr<Branch> branch) {
   require_rest("a new node");
   using Handle = typename Branch::Handle;
   detail::Stages stages;
-  if constexpr (detail::StageFor<S>::template takes<Task>) detail::append_stages<Task>(stages, std::forward<S>(stage));
+  if constexpr (detail::StageFor<S>::template takes<Task>) {
+    detail::StageFor<S>::template append<Task, false>(stages, std::forward<S>(stage));
+  }
   state_->nodes.make_room(1);
   state_->stages.make_room(1);
   const std::size_t index = state_->nodes.size();

@@ -70,8 +70,9 @@ template <class Named>
   return '"' + stage_name(stage, index) + '"';
 }
 
-/// A manager that takes `T`: borrowed, or its own.
-template <class F, class T>
+/// A manager that takes `T`: borrowed, or its own. What is never run by itself, one stage after the other, need not be compiled
+/// for that.
+template <class F, class T, bool in_series = true>
 class Stage final : public AnyStage {
  public:
   using R = ResultOf<F, T>;
@@ -88,7 +89,7 @@ class Stage final : public AnyStage {
   [[nodiscard]] Pointer taking(const std::type_info& in, Pointer self) const override {
     using Named = ListTask<F>;
     if (in == typeid(T)) return self;
-    if constexpr (!std::is_same_v<Named, AnyTask> && !std::is_same_v<Named, T>) {
+    if constexpr (in_series && !std::is_same_v<Named, AnyTask> && !std::is_same_v<Named, T>) {
       if (in == typeid(Named)) return std::make_shared<Stage<F, Named>>(manager_, own_, std::move(self));
     }
     return before_ != nullptr && before_->in() == in ? before_ : nullptr;
@@ -99,8 +100,10 @@ class Stage final : public AnyStage {
     require_mode<F, T>(own);
   }
   [[nodiscard]] Owner<AnyStageRun> run(StagePlace place, const TreeTerms& terms) const override {
-    if (terms.options.mode == TreeMode::serial && !terms.tells_each) {
-      return Owner<AnyStageRun>{new SerialStage<F, T, R>(manager_, std::move(place), terms)};
+    if constexpr (in_series) {
+      if (terms.options.mode == TreeMode::serial && !terms.tells_each) {
+        return Owner<AnyStageRun>{new SerialStage<F, T, R>(manager_, std::move(place), terms)};
+      }
     }
     return Owner<AnyStageRun>{new PipelinedStage<F, T, R>(manager_, std::move(place), terms)};
   }
@@ -123,21 +126,21 @@ struct StageOf {
   using Result = ResultOf<S, T>;
   template <class T>
   static constexpr bool takes = CallableWith<S, T>;
-  template <class T, class Given>
+  template <class T, bool in_series = true, class Given>
   static void append(Stages& stages, Given&& given) {
     auto own = std::make_shared<const TaskManager<S>>(S(std::forward<Given>(given)));
-    stages.push_back(std::make_shared<Stage<S, T>>(ManagerAccess::state(*own), own));
+    stages.push_back(std::make_shared<Stage<S, T, in_series>>(ManagerAccess::state(*own), own));
   }
 };
 
 template <class F>
 struct StageOf<TaskManager<F>> : StageOf<F> {
-  template <class T, class Given>
+  template <class T, bool in_series = true, class Given>
   static void append(Stages& stages, Given&& given) {
     std::shared_ptr<const TaskManager<F>> own;
     if constexpr (!std::is_lvalue_reference_v<Given>) own = std::make_shared<const TaskManager<F>>(std::move(given));
     ManagerState<F>& state = ManagerAccess::state(own != nullptr ? *own : given);
-    stages.push_back(std::make_shared<Stage<F, T>>(state, std::move(own)));
+    stages.push_back(std::make_shared<Stage<F, T, in_series>>(state, std::move(own)));
   }
 };
 

@@ -1,0 +1,365 @@
+// SPDX-License-Identifier: MIT
+#include <taskmgr/tree/branch_run.hpp>
+
+#include <taskmgr/tree/branches.hpp>
+
+#include <doctest/doctest.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <optional>
+#include <stdexcept>
+#include <thread>
+#include <vector>
+
+#include "support/branches.hpp"
+#include "support/build.hpp"
+#include "support/manager.hpp"
+#include "support/modes.hpp"
+#include "support/random.hpp"
+
+using support::numbers;
+using taskmgr::Context;
+using taskmgr::Duplicates;
+using taskmgr::Mode;
+using taskmgr::Node;
+using taskmgr::Options;
+using taskmgr::State;
+using taskmgr::TaskManager;
+using taskmgr::TaskTree;
+using taskmgr::TreeMode;
+using taskmgr::UsageError;
+using namespace support::branches;
+using namespace std::chrono_literals;
+
+namespace {
+
+/// One node of a random tree, and what it is to do.
+struct Step {
+  enum class Kind { one, many, route, merge, merge_two } kind;
+  std::size_t from = 0;
+  std::size_t and_from = 0;
+  int bad = 0;
+  int modulus = 1;
+  int shift = 0;
+
+  [[nodiscard]] bool fails(int x) const { return x % modulus == bad; }
+  [[nodiscard]] std::size_t count(int x) const { return static_cast<std::size_t>((x + shift) % 4); }
+};
+
+/// What a random tree makes of one initial task: by plain loops.
+class Model {
+ public:
+  explicit Model(const std::vector<Step>& steps) : steps_(steps), results(steps.size()), failed_(steps.size()) {}
+
+  void run(int x) {
+    visit(0, x);
+    for (std::size_t rank = 1; rank <= steps_.size(); ++rank) {
+      for (std::size_t k = 0; k != steps_.size(); ++k) {
+        const Step& step = steps_[k];
+        if (!merges(step) || this->rank(k) != rank) continue;
+        if (failed_on_way(step.from) || (step.kind == Step::Kind::merge_two && failed_on_way(step.and_from))) {
+          failed_[k] = true;
+          continue;
+        }
+        int merged = digest(results[step.from]);
+        if (step.kind == Step::Kind::merge_two) merged = (merged * 7 + digest(results[step.and_from])) % 1000;
+        made(k, merged);
+      }
+    }
+  }
+
+  std::optional<std::size_t> error;  // the node of the first
+
+ private:
+  const std::vector<Step>& steps_;
+
+ public:
+  std::vector<std::vector<int>> results;
+
+ private:
+  static bool merges(const Step& step) { return step.kind == Step::Kind::merge || step.kind == Step::Kind::merge_two; }
+  [[nodiscard]] std::size_t rank(std::size_t k) const {
+    const Step& step = steps_[k];
+    if (k == 0) return 0;
+    if (!merges(step)) return rank(step.from);
+    return 1 + (step.kind == Step::Kind::merge_two ? std::max(rank(step.from), rank(step.and_from)) : rank(step.from));
+  }
+  [[nodiscard]] bool failed_on_way(std::size_t k) const {
+    for (;; k = steps_[k].from) {
+      if (failed_[k]) return true;
+      if (k == 0 || merges(steps_[k])) return false;
+    }
+  }
+  void visit(std::size_t k, int x) {
+    const Step& step = steps_[k];
+    if (step.fails(x)) {
+      failed_[k] = true;
+      if (!error) error = k;
+      return;
+    }
+    if (step.kind == Step::Kind::many) {
+      for (std::size_t n = 0; n != step.count(x); ++n) made(k, x + static_cast<int>(n) % 2);
+    } else if (step.kind == Step::Kind::route) {
+      if (x % 2 == 0) made(k, x);
+    } else {
+      made(k, (x * 3 + step.shift) % 50);
+    }
+  }
+  void made(std::size_t k, int value) {
+    results[k].push_back(value);
+    for (std::size_t next = k + 1; next < steps_.size(); ++next) {
+      if (steps_[next].from == k && !merges(steps_[next])) visit(next, value);
+    }
+  }
+  std::vector<bool> failed_;
+};
+
+}  // namespace
+
+TEST_CASE("random trees come to what their functions come to, whoever runs them") {
+  INFO("TASKMGR_SEED=", support::seed());
+  support::Random random;
+  for (int round = 0; round < support::times(80); ++round) {
+    CAPTURE(round);
+    TaskTree<int> tree{"random"};
+    std::vector<Step> steps;
+    std::vector<Node<int>> nodes;
+    const auto options = [&] {
+      return Options{.mode = support::modes_of_functions[random.below(support::modes_of_functions.size())],
+                     .workers = 1 + random.below(3),
+                     .retry = {.max_retries = 1, .base_delay = 10us},
+                     .duplicates = random.below(3) != 0 ? Duplicates::share : Duplicates::run};
+    };
+    const std::size_t size = 1 + random.below(8);
+    for (std::size_t k = 0; k != size; ++k) {
+      Step step{Step::Kind::one, k != 0 ? random.below(k) : 0, 0, random.number(40), 11 + random.number(30), random.number(9)};
+      const bool flaky = random.below(4) == 0;
+      const auto check = [step, flaky](Context& context, int x) {
+        if (flaky && context.attempt() == 1 && x % 3 == 0) throw std::runtime_error("again");
+        if (step.fails(x)) throw std::logic_error("bad");
+      };
+      const One one = [step, check](Context& context, int x) {
+        check(context, x);
+        return (x * 3 + step.shift) % 50;
+      };
+      if (k == 0) {
+        nodes.push_back(tree.root(TaskManager{one, options()}));
+      } else {
+        step.kind = static_cast<Step::Kind>(random.below(5));
+        const Node<int> from = nodes[step.from];
+        switch (step.kind) {
+          case Step::Kind::one:
+            if (random.below(4) == 0) nodes.push_back(tree.then(from, TaskManager{Coroutine{one}, {.mode = Mode::coroutine, .retry = {.max_retries = 1, .base_delay = 10us}}}));
+            else nodes.push_back(tree.then(from, TaskManager{one, options()}));
+            break;
+          case Step::Kind::many:
+            nodes.push_back(tree.split(from, TaskManager{Many{[step, check](Context& context, int x) {
+                                                           check(context, x);
+                                                           std::vector<int> all;
+                                                           for (std::size_t n = 0; n != step.count(x); ++n) all.push_back(x + static_cast<int>(n) % 2);
+                                                           return all;
+                                                         }},
+                                                         options()}));
+            break;
+          case Step::Kind::route: {
+            const auto kinds = tree.route(from, TaskManager{Sort{[check](Context& context, int x) -> Kind {
+                                                              check(context, x);
+                                                              return by_parity(context, x);
+                                                            }},
+                                                            options()});
+            nodes.push_back(tree.then(kinds.get<Even>(), of_even));
+            break;
+          }
+          case Step::Kind::merge: nodes.push_back(tree.merge(TaskManager{Join{digest}, options()}, from)); break;
+          case Step::Kind::merge_two:
+            step.and_from = random.below(k);
+            nodes.push_back(tree.merge(TaskManager{JoinTwo{[](const std::vector<int>& a, const std::vector<int>& b) {
+                                                     return (digest(a) * 7 + digest(b)) % 1000;
+                                                   }},
+                                                   options()},
+                                       from, nodes[step.and_from]));
+            break;
+        }
+      }
+      steps.push_back(step);
+    }
+    const TreeMode how = tree_modes[random.below(std::size(tree_modes))];
+    tree.set_options({.mode = how, .capacity = random.below(3) == 0 ? 1 + random.below(5) : 0});
+    std::vector<int> tasks(random.below(150));
+    for (int& task : tasks) task = random.number(100);
+    CAPTURE(name(how));
+
+    std::size_t called = 0;
+    const auto report = tree.start(tasks, [&](auto& outcome) {
+      ++called;
+      if (outcome.state() != State::succeeded) return;
+      Model model{steps};
+      model.run(outcome.task());
+      CHECK(outcome.value().results(nodes.back()) == model.results.back());
+    });
+    REQUIRE(report.total == tasks.size());
+    CHECK(called == report.outcomes().size());
+    CHECK(report.cancelled == 0);
+    for (std::size_t k = 0; k != tasks.size(); ++k) {
+      Model model{steps};
+      model.run(tasks[k]);
+      CAPTURE(tasks[k]);
+      REQUIRE(report[k].state() == (model.error ? State::failed : State::succeeded));
+      if (model.error) CHECK(report[k].error().message() == "bad");
+      for (std::size_t node = 0; node != nodes.size(); ++node) {
+        CAPTURE(node);
+        REQUIRE(report.results(nodes[node]).at(tasks[k]) == model.results[node]);
+      }
+    }
+  }
+}
+
+TEST_CASE("one task becomes a million items, and a million tasks become one each") {
+  const int size = support::times(1'000'000);
+  for (const TreeMode how : tree_modes_in_memory) {
+    CAPTURE(name(how));
+    TaskTree<int> tree;
+    const auto root = tree.root(same);
+    const auto each = tree.split(root, up_to);
+    const auto next = tree.then(each, TaskManager{One{plus(1)}, {.duplicates = Duplicates::run}});
+    const auto count = tree.merge(Join{[](const std::vector<int>& all) { return static_cast<int>(all.size()); }}, next);
+    tree.set_mode(how);
+    const auto one = tree.start({size});
+    REQUIRE(one.ok());
+    CHECK(one.results(count).at(size).front() == size);
+    CHECK(one.results(next).at(size).back() == size + 1);
+
+    TaskTree<int> line;
+    const auto end = line.merge(sum_up, line.then(line.root(same), plus(1)));
+    line.set_mode(how);
+    const auto many = line.start(numbers(size));
+    REQUIRE(many.succeeded == static_cast<std::size_t>(size));
+    int wrong = 0;
+    for (const auto& [task, results] : many.results(end)) wrong += results.size() == 1 && results[0] == task + 1 ? 0 : 1;
+    CHECK(wrong == 0);
+  }
+}
+
+TEST_CASE("a run with branches is cancelled at any moment, and every task has an outcome") {
+  INFO("TASKMGR_SEED=", support::seed());
+  support::Random random;
+  for (const TreeMode how : tree_modes) {
+    for (int round = 0; round < support::times(40); ++round) {
+      CAPTURE(name(how));
+      TaskTree<int> tree;
+      const auto mode = [&] { return support::modes_of_functions[random.below(support::modes_of_functions.size())]; };
+      const One slow = [](Context& context, int x) {
+        for (int n = 0; n < x % 5 && !context.stop_requested(); ++n) std::this_thread::sleep_for(20us);
+        return x;
+      };
+      const auto each = tree.split(tree.root(TaskManager{slow, {.mode = mode(), .workers = 2}}), Many{[](Context&, int x) { return std::vector{x, x + 1000, x % 10}; }});
+      const auto more = tree.then(each, TaskManager{slow, {.mode = mode(), .workers = 1 + random.below(3)}});
+      const auto total = tree.merge(TaskManager{sum_of_both, {.mode = mode(), .workers = 2}}, more, each);
+      tree.set_options({.mode = how, .capacity = random.below(2) * 3});
+      std::size_t heard = 0;
+      {
+        auto run = tree.launch(numbers(200), [&](auto&) { ++heard; });
+        std::this_thread::sleep_for(std::chrono::microseconds(random.below(5000)));
+        CHECK_THROWS_AS(static_cast<void>(tree.then(each, same)), UsageError);
+        switch (random.below(3)) {
+          case 0:
+            run.cancel();
+            {
+              const auto report = run.wait();
+              CHECK(report.succeeded + report.cancelled == 200);
+              for (const auto& [task, results] : report.results(total)) {
+                const auto state = report[static_cast<std::size_t>(task)].state();
+                if (state == State::succeeded) CHECK(results == std::vector{2 * (task + task + 1000 + task % 10)});
+              }
+              CHECK(run.progress().succeeded == report.succeeded);
+            }
+            break;
+          case 1: CHECK(run.wait().ok()); break;
+          default: break;  // its end cancels it
+        }
+      }
+      CHECK(heard == 200);
+    }
+  }
+}
+
+TEST_CASE("a tree with branches halts, and fails where a stage has no workers") {
+  for (const TreeMode how : tree_modes) {
+    CAPTURE(name(how));
+    TaskTree<int> tree;
+    const auto each = tree.split(tree.root(same), Many{[](Context&, int x) { return std::vector{x, x + 1}; }});
+    const auto odd = tree.then(each, One{[](Context&, int x) -> int {
+                                 if (x % 4 == 1) throw std::runtime_error("one");
+                                 return x;
+                               }});
+    tree.merge(sum_up, odd);
+    tree.set_options({.mode = how, .halt = {.failures = 3}});
+    const auto report = tree.start(numbers(20'000));
+    CHECK(report.failed >= 3);
+    CHECK(report.cancelled > 0);
+    CHECK(report.total == report.succeeded + report.failed + report.cancelled);
+
+    for (int bad = 0; bad < 3; ++bad) {
+      const auto options = [&](int k) {
+        Options some{.mode = Mode::thread, .workers = 2};
+        if (k == bad) some.on_worker_start = [](std::size_t) { throw std::runtime_error("not today"); };
+        return some;
+      };
+      TaskTree<int> broken;
+      const auto parts = broken.split(broken.root(TaskManager{same, options(0)}), TaskManager{up_to, options(1)});
+      broken.merge(TaskManager{sum_up, options(2)}, parts);
+      broken.set_options({.mode = how, .capacity = 2});
+      CHECK_THROWS_WITH_AS(static_cast<void>(broken.start(numbers(100))), "not today", std::runtime_error);
+    }
+  }
+}
+
+#ifndef TASKMGR_TEST_SANITIZED
+TEST_CASE("a worker that dies costs one item an attempt") {
+  for (const TreeMode how : tree_modes) {
+    CAPTURE(name(how));
+    TaskTree<int> tree;
+    const auto each = tree.split(tree.root(same), up_to);
+    const One deadly = [](Context& context, int x) {
+      if (x % 10 == 3 && context.attempt() == 1) ::raise(SIGKILL);
+      if (x == 8) ::raise(SIGKILL);
+      return x;
+    };
+    const auto risen = tree.then(each, TaskManager{deadly, {.mode = Mode::process, .workers = 2, .retry = {.max_retries = 1, .base_delay = 1ms}, .name = "deadly"}});
+    const auto total = tree.merge(sum_up, risen);
+    tree.set_mode(how);
+    const auto report = tree.start({7, 9, 2});
+    CHECK(report.succeeded == 2);
+    CHECK(report.results(total).at(7) == std::vector{28});
+    CHECK(report.error_map().at(9).kind() == taskmgr::TaskError::Kind::crash);
+    CHECK(report.error_map().at(9).stage() == "deadly");
+  }
+}
+#endif
+
+TEST_CASE("nodes hold each other back, and go on at once") {
+  // The last node stands still until the first has been held back: it must not run ahead of what may wait.
+  std::atomic<int> begun{0};
+  std::atomic<int> ended{0};
+  std::atomic<int> most{0};
+  TaskTree<int> tree;
+  const auto root = tree.root(One{[&](Context&, int x) {
+    const int ahead = ++begun - ended;
+    for (int seen = most; ahead > seen && !most.compare_exchange_weak(seen, ahead);) {
+    }
+    return x;
+  }});
+  const auto next = tree.then(root, same);
+  tree.then(next, One{[&](Context&, int x) {
+    std::this_thread::sleep_for(50us);
+    ++ended;
+    return x;
+  }});
+  tree.set_options({.mode = TreeMode::pipeline, .capacity = 8});
+  CHECK(tree.start(numbers(2000)).ok());
+  CHECK(most < 100);
+}
