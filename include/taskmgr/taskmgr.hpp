@@ -30,6 +30,7 @@
 #include "run/event_loop.hpp"
 #include "tree/branches.hpp"
 #include "tree/node.hpp"
+#include "tree/node_map.hpp"
 #include "tree/report.hpp"
 #include "tree/task_tree.hpp"
 #include "version.hpp"

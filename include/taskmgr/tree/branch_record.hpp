@@ -118,78 +118,16 @@ class BranchTrace final : public AnyTrace<Hop> {
   std::vector<std::shared_ptr<NodeTrace>> nodes_;
 };
 
-}  // namespace taskmgr::detail
-
-namespace taskmgr {
-
-/// From initial tasks to the results that they have at a node, in source order. It owns what it shows.
-///
-/// Of a task that stands in the source several times, none of which is a duplicate, `at` and `find` show the last. Thread safety: any
-/// number of threads may read.
-template <class In, class T>
-class NodeMap {
-  struct Show;
-
- public:
-  using key_type = In;
-  using mapped_type = NodeResults<T>;
-  using value_type = std::pair<const In&, NodeResults<T>>;
-  using iterator = detail::SlotIterator<Show>;
-  using const_iterator = iterator;
-  using Store = detail::Store<In, Branches>;
-
-  /// Throws `std::out_of_range` where the run had no such task. O(1) expected, and O(what it shows); O(size) for tasks without a hash.
-  [[nodiscard]] NodeResults<T> at(const In& task) const {
-    if (const std::size_t slot = slot_of(task); slot != size()) return show()(slot).second;
-    throw std::out_of_range("taskmgr: results().at(): the run had no such task");
-  }
-  [[nodiscard]] iterator find(const In& task) const { return {show(), slot_of(task)}; }
-  [[nodiscard]] bool contains(const In& task) const { return slot_of(task) != size(); }
-
-  /// Of initial tasks that were no duplicates.
-  [[nodiscard]] std::size_t size() const noexcept { return store_->size(); }
-  [[nodiscard]] bool empty() const noexcept { return size() == 0; }
-  [[nodiscard]] iterator begin() const noexcept { return {show(), 0}; }
-  [[nodiscard]] iterator end() const noexcept { return {show(), size()}; }
-
-  /// For the library.
-  NodeMap(std::shared_ptr<Store> store, std::shared_ptr<const detail::BranchRecord> record, const Node<T>& node)
-      : place_(std::make_shared<Place>(Place{detail::NodePlace<T>{*record, node}, std::move(store), record})), store_(place_->store.get()) {}
-
- private:
-  struct Place {
-    detail::NodePlace<T> node;
-    std::shared_ptr<Store> store;
-    std::shared_ptr<const detail::BranchRecord> record;
-  };
-  struct Show {
-    using value_type = std::pair<const In&, NodeResults<T>>;
-    std::shared_ptr<const Place> place = nullptr;
-    [[nodiscard]] std::size_t next(std::size_t slot) const noexcept { return slot; }
-    [[nodiscard]] value_type operator()(std::size_t slot) const {
-      return {std::as_const(*place->store).task(slot), NodeResults<T>{place->node.results(slot), place}};
-    }
-  };
-  [[nodiscard]] Show show() const noexcept { return {place_}; }
-  [[nodiscard]] std::size_t slot_of(const In& task) const {
-    const std::size_t slot = detail::slot_of(*store_, task);
-    return slot != detail::HashIndex::npos ? slot : size();
-  }
-
-  std::shared_ptr<const Place> place_;
-  const Store* store_;
-};
-
 // ---------------------------------------------------------------------------------------------------------------------
 
 template <class T>
-void detail::BranchRecord::require(const Node<T>& node) const {
+void BranchRecord::require(const Node<T>& node) const {
   if (NodeAccess::tree(node) != tree_) throw UsageError("taskmgr: results() at a node of another tree: pass one that this tree gave");
   if (NodeAccess::index(node) >= size()) throw UsageError("taskmgr: results() at a node that was added after this run");
 }
 
 template <class T>
-std::vector<const T*> detail::NodePlace<T>::results(std::size_t initial) const {
+std::vector<const T*> NodePlace<T>::results(std::size_t initial) const {
   std::vector<const T*> all;
   if (outlet_ == nullptr) {
     walk(path_, 0, initial, [&](std::size_t depth, std::size_t k) {
@@ -207,7 +145,7 @@ std::vector<const T*> detail::NodePlace<T>::results(std::size_t initial) const {
 }
 
 template <class Hop>
-void detail::BranchTrace<Hop>::follow(AnyNodeRun& node, std::size_t k, std::uint64_t key, std::vector<Hop>& way) const {
+void BranchTrace<Hop>::follow(AnyNodeRun& node, std::size_t k, std::uint64_t key, std::vector<Hop>& way) const {
   k = node.leader(k);
   if (node.inlet() != nullptr) key = reinterpret_cast<std::uintptr_t>(node.task_of(k));
   const Hop* const hop = nodes_[node.index()]->hop(key);
@@ -223,17 +161,9 @@ void detail::BranchTrace<Hop>::follow(AnyNodeRun& node, std::size_t k, std::uint
   }
 }
 
+}  // namespace taskmgr::detail
+
 template <class T>
-NodeResults<T> Branches::results(const Node<T>& node) const {
+taskmgr::NodeResults<T> taskmgr::Branches::results(const Node<T>& node) const {
   return {detail::NodePlace<T>{*record_, node}.results(slot_), nullptr};
 }
-
-template <class In, class Out>
-template <class T>
-  requires std::is_same_v<Out, Branches>
-NodeMap<In, T> TreeReport<In, Out>::results(const Node<T>& node) const {
-  if (record_.record == nullptr) throw UsageError("taskmgr: results() of a report of no run");
-  return {detail::ReportAccess::share_store(*this), record_.record, node};
-}
-
-}  // namespace taskmgr

@@ -22,6 +22,7 @@
 #include "branch_run.hpp"
 #include "copying.hpp"
 #include "node.hpp"
+#include "node_map.hpp"
 #include "stage.hpp"
 #include "tree_calls.hpp"
 
@@ -146,24 +147,18 @@ template <class... A>
 inline constexpr bool is_variant<std::variant<A...>> = true;
 
 template <class R>
-struct SplitOf {
+constexpr auto split_of() {
   static_assert(std::ranges::input_range<R>, "taskmgr: what split() is given must return a range, a std::vector say: each element "
                                              "is a task of its own");
-  using type = GiveWhole<R>;
-};
-template <std::ranges::input_range R>
-struct SplitOf<R> {
-  using type = GiveElements<R>;
-};
+  if constexpr (std::ranges::input_range<R>) return std::type_identity<GiveElements<R>>{};
+  else return std::type_identity<GiveWhole<R>>{};
+}
 template <class R>
-struct RouteOf {
+constexpr auto route_of() {
   static_assert(is_variant<R>, "taskmgr: what route() is given must return a std::variant: each result goes on where its type does");
-  using type = GiveWhole<R>;
-};
-template <class... A>
-struct RouteOf<std::variant<A...>> {
-  using type = GiveAlternatives<std::variant<A...>>;
-};
+  if constexpr (is_variant<R>) return std::type_identity<GiveAlternatives<R>>{};
+  else return std::type_identity<GiveWhole<R>>{};
+}
 
 }  // namespace detail
 
@@ -190,7 +185,7 @@ template <class T, class S>
 auto TaskTree<In, Branches>::split(const Node<T>& node, S&& stage) {
   detail::require_single<S>();
   const detail::Source from = source(node, "split");
-  using Branch = detail::ItemBranch<T, typename detail::SplitOf<detail::MadeBy<S, T>>::type>;
+  using Branch = detail::ItemBranch<T, typename decltype(detail::split_of<detail::MadeBy<S, T>>())::type>;
   return add<T>(std::forward<S>(stage), std::make_unique<Branch>(std::vector{from}, state_->nodes[from.node]->rank()));
 }
 
@@ -199,7 +194,7 @@ template <class T, class S>
 auto TaskTree<In, Branches>::route(const Node<T>& node, S&& stage) {
   detail::require_single<S>();
   const detail::Source from = source(node, "route");
-  using Branch = detail::ItemBranch<T, typename detail::RouteOf<detail::MadeBy<S, T>>::type>;
+  using Branch = detail::ItemBranch<T, typename decltype(detail::route_of<detail::MadeBy<S, T>>())::type>;
   return add<T>(std::forward<S>(stage), std::make_unique<Branch>(std::vector{from}, state_->nodes[from.node]->rank()));
 }
 
@@ -257,7 +252,7 @@ auto TaskTree<In, Branches>::add(S&& stage, std::unique_ptr<Branch> branch) {
   require_rest("a new node");
   using Handle = typename Branch::Handle;
   detail::Stages stages;
-  if constexpr (detail::StageFor<S>::template takes<Task>) {
+  if constexpr (detail::StageFor<S>::template takes<Task> && !detail::is_tree<std::decay_t<S>>) {
     detail::StageFor<S>::template append<Task, false>(stages, std::forward<S>(stage));
   }
   state_->nodes.make_room(1);

@@ -24,9 +24,7 @@
 #include "stage.hpp"
 #include "tree_run.hpp"
 
-namespace taskmgr {
-
-namespace detail {
+namespace taskmgr::detail {
 
 /// Of a `Tree` from `In` to `Out`. What it does is documented there.
 template <class Tree, class In, class Out>
@@ -243,6 +241,4 @@ Async<TreeReport<In, Out>> TreeCalls<Tree, In, Out>::start_async(Tasks&& tasks, 
       });
 }
 
-}  // namespace detail
-
-}  // namespace taskmgr
+}  // namespace taskmgr::detail
