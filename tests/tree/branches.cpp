@@ -10,6 +10,7 @@
 #include <functional>
 #include <list>
 #include <map>
+#include <optional>
 #include <memory>
 #include <set>
 #include <stdexcept>
@@ -369,3 +370,46 @@ TEST_CASE("observers hear of every node, and each item has the number of its ini
   }
 }
 
+
+TEST_CASE("a stream through branches: any order or the source's, from a source without an end") {
+  for (const TreeMode how : tree_modes_in_memory) {
+    CAPTURE(name(how));
+    TaskTree<int> tree;
+    const auto each = tree.split(tree.root(TaskManager{[](Context& context, int x) -> int {
+      if (x % 10 == 9) throw std::runtime_error("nine");
+      return static_cast<int>(context.number());
+    }, {.mode = Mode::thread, .workers = 2}}), Many{[](Context&, int x) { return std::vector{x, x + 1}; }});
+    const auto total = tree.merge(sum_up, each);
+    tree.set_mode(how);
+    for (const bool ordered : {true, false}) {
+      std::vector<int> seen;
+      for (auto&& outcome : tree.stream(support::Source(support::Source::endless), {.ordered = ordered, .window = 16})) {
+        seen.push_back(outcome.task());
+        if (outcome.task() % 10 == 9) CHECK(outcome.error().message() == "nine");
+        else CHECK(outcome.value().results(total) == std::vector{2 * outcome.task() + 1});
+        if (seen.size() == 200) break;
+      }
+      if (!ordered) std::sort(seen.begin(), seen.end());
+      CHECK(std::adjacent_find(seen.begin(), seen.end()) == seen.end());
+      if (ordered) CHECK(seen == support::numbers(200));
+      CHECK(seen.back() < 250);
+    }
+    CHECK_NOTHROW(tree.set_mode(how));  // nothing runs any more
+
+    std::size_t count = 0;
+    CHECK_THROWS_WITH(
+        [&] {
+          for (auto&& outcome : tree.stream(support::Source(50, [](support::Source::Step step, int at) {
+                 if (step == support::Source::Step::read && at == 33) throw std::runtime_error("source");
+               }))) {
+            count += outcome.state() == State::pending ? 0U : 1U;
+          }
+        }(),
+        "source");
+    CHECK(count == 33);
+
+    std::optional<taskmgr::Outcome<int, Branches>> kept;
+    for (auto&& outcome : tree.stream({4})) kept.emplace(outcome);
+    CHECK(kept->value().results(each) == std::vector{0, 1});
+  }
+}

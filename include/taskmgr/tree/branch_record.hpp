@@ -4,6 +4,7 @@
 /// \file
 /// What a run of a tree with branches has made, as its report shows it: results by node, and the ways of initial tasks.
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -156,7 +157,7 @@ void BranchTrace<Hop>::follow(AnyNodeRun& node, std::size_t k, std::uint64_t key
     for (AnyNodeRun* taker : node.outlet(item.outlet).takers()) {
       const std::size_t before = way.size();
       follow(*taker, made, 0, way);
-      if (way.size() != before) way[before].queued = hop->finished;  // who made it hands it on
+      if (way.size() != before) way[before].queued = std::min(hop->finished, way[before].started);  // who made it hands it on
     }
   }
 }

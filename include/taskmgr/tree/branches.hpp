@@ -6,8 +6,10 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <initializer_list>
 #include <memory>
 #include <ranges>
+#include <stop_token>
 #include <string>
 #include <tuple>
 #include <type_traits>
@@ -17,9 +19,11 @@
 
 #include "../core/error.hpp"
 #include "../core/options.hpp"
+#include "../manager/stream.hpp"
 #include "branch.hpp"
 #include "branch_record.hpp"
 #include "branch_run.hpp"
+#include "branch_stream.hpp"
 #include "copying.hpp"
 #include "node.hpp"
 #include "node_map.hpp"
@@ -66,6 +70,15 @@ class TaskTree<In, Branches> : public detail::TreeCalls<TaskTree<In, Branches>, 
   TaskTree& set_options(TreeOptions options) {
     if (options.name == TreeOptions{}.name) options.name = state_->options.name;
     return Calls::set_options(std::move(options));
+  }
+
+  /// The outcomes as they complete, an input range (`Stream<In, Branches>`); see `TaskManager::stream`. What initial tasks came to is in
+  /// the value of their outcome. Tasks are run some at a time, each some a run of its own for observers; of what has been handed out
+  /// nothing is kept.
+  template <class Tasks>
+  Stream<In, Branches> stream(Tasks&& tasks, StreamOptions how = {}, std::stop_token stop = {}) const;
+  Stream<In, Branches> stream(std::initializer_list<In> tasks, StreamOptions how = {}, std::stop_token stop = {}) const {
+    return stream(std::vector<In>(tasks), how, std::move(stop));
   }
 
   // --- nodes. All throw `UsageError` while a run lasts, and for nodes of another tree. Where a stage does not fit, they do not
@@ -161,6 +174,15 @@ constexpr auto route_of() {
 }
 
 }  // namespace detail
+
+template <class In>
+template <class Tasks>
+Stream<In, Branches> TaskTree<In, Branches>::stream(Tasks&& tasks, StreamOptions how, std::stop_token stop) const {
+  detail::require_tree_tasks<Tasks, In>();
+  this->check();
+  return Stream<In, Branches>{
+      std::make_unique<detail::BranchStreamed<In, Tasks>>(*state_, std::forward<Tasks>(tasks), how, std::move(stop))};
+}
 
 template <class In>
 template <class S>

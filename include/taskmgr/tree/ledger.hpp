@@ -127,6 +127,13 @@ class HaltCount {
   std::size_t failures_ = 0;
 };
 
+/// A sink of the library's own, that wants to know who is settled and looks itself. It does not throw.
+template <class Sink>
+concept HearsOrigins = requires(Sink& sink, std::size_t origin) {
+  typename Sink::hears_origins;
+  { sink(origin) } noexcept;
+};
+
 /// The ledger of a run, which becomes its report. `sink` as that of a manager.
 ///
 /// Thread safety: the drivers of all stages may call; an origin is with one of them at a time.
@@ -251,7 +258,9 @@ template <class In, class Out, class Sink>
 void Ledger<In, Out, Sink>::tell_one(std::size_t origin) noexcept {
   const State state = store_.slot(origin).state();
   if (state != State::cancelled && halt_count_.note(state == State::failed)) halt_();
-  if constexpr (!std::is_same_v<Sink, NoSink>) {
+  if constexpr (HearsOrigins<Sink>) {
+    (*sink_)(origin);
+  } else if constexpr (!std::is_same_v<Sink, NoSink>) {
     if (sink_threw_) return;
     if (may_join_) store_.slot(origin).mark_shared(true);  // others may still come to it, and find it taken away
     try {

@@ -6,6 +6,7 @@
 ///
 /// Templates of `Hop`, so that a program without trees does not compile them.
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -141,7 +142,7 @@ class TreeTrace final : public AnyTrace<Hop> {
       const Hop* const hop = stage->hop(number);
       if (hop == nullptr) break;
       way.push_back(*hop);
-      if (way.size() > 1) way.back().queued = way[way.size() - 2].finished;
+      if (way.size() > 1) way.back().queued = std::min(way[way.size() - 2].finished, hop->started);
     }
     return way;
   }

@@ -138,6 +138,15 @@ constexpr auto require_tree_tasks() {
                 "taskmgr: the tasks are not of the type that the first stage of the tree takes, nor can that be made of them");
 }
 
+template <class In, class Out, class Sink>
+Run<In, Out, TreeReport<In, Out>> launch_tree(typename TreeParts<In, Out>::State& tree, std::shared_ptr<Store<In, Out>> store,
+                                              std::exception_ptr source, Sink sink, std::stop_token stop) {
+  using Launched = TreeLaunched<In, Out, Sink>;
+  auto run = std::make_unique<Launched>(tree, std::move(store), std::move(source), std::move(sink), std::move(stop));
+  if (!tree.stages[0]->pool().post(job_of<&Launched::drive>(*run))) run->drive();
+  return Run<In, Out, TreeReport<In, Out>>{std::move(run)};
+}
+
 template <class Tree, class In, class Out>
 void TreeCalls<Tree, In, Out>::require_rest(const char* call) const {
   if (state_->runs.load() == 0) return;
@@ -213,14 +222,11 @@ template <class Tasks, class Sink>
 Run<In, Out, TreeReport<In, Out>> TreeCalls<Tree, In, Out>::launch(Tasks&& tasks, Sink&& sink, std::stop_token stop) const {
   require_tree_tasks<Tasks, In>();
   using Callee = std::decay_t<Sink>;
-  using Launched = TreeLaunched<In, Out, Callee>;
   require_sink<Callee, In, Out>();
   check();
   auto store = std::make_shared<Store<In, Out>>();
   std::exception_ptr source = store->fill(std::forward<Tasks>(tasks), shares_tasks());
-  auto run = std::make_unique<Launched>(*state_, std::move(store), std::move(source), std::forward<Sink>(sink), std::move(stop));
-  if (!state_->stages[0]->pool().post(job_of<&Launched::drive>(*run))) run->drive();
-  return Run<In, Out, TreeReport<In, Out>>{std::move(run)};
+  return launch_tree<In, Out>(*state_, std::move(store), std::move(source), Callee(std::forward<Sink>(sink)), std::move(stop));
 }
 
 template <class Tree, class In, class Out>
