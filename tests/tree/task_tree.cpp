@@ -10,12 +10,15 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
+#include <fstream>
 #include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <numeric>
 #include <optional>
+#include <ranges>
 #include <set>
 #include <span>
 #include <stdexcept>
@@ -810,6 +813,39 @@ TEST_CASE("a stream holds its source back while nobody walks on, and ends where 
   Tree dead = tree_of({{plus(1), {}}, {plus(1), std::move(unready)}});
   CHECK_THROWS_WITH_AS(walk(dead.stream(support::Source{support::Source::endless})), "not today", std::runtime_error);
 }
+
+#ifndef TASKMGR_TEST_SANITIZED
+TEST_CASE("ten million tasks stream through a slow last stage in flat memory") {
+  const auto resident = [] {
+    std::ifstream statm("/proc/self/statm");
+    std::size_t size = 0;
+    std::size_t pages = 0;
+    statm >> size >> pages;
+    return pages * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  };
+  constexpr std::uint64_t count = 10'000'000;
+  struct Slow {
+    std::uint64_t operator()(std::uint64_t x) const {
+      std::uint64_t word = x;
+      for (int k = 0; k < 50; ++k) word = word * 6364136223846793005U + 1;
+      return word | 1U;
+    }
+  };
+  const TaskTree tree{[](std::uint64_t x) { return x + 1; }, Slow{}};
+  std::uint64_t seen = 0;
+  std::uint64_t numbers = 0;
+  std::size_t early = 0;
+  std::size_t most = 0;
+  for (auto&& outcome : tree.stream(std::views::iota(std::uint64_t{0}, count))) {
+    numbers += outcome.task();
+    if (++seen == 100'000) early = resident();
+    if (seen % 1'000'000 == 0) most = std::max(most, resident());
+  }
+  CHECK(seen == count);
+  CHECK(numbers == count / 2 * (count - 1));
+  CHECK(most < early + (std::size_t{8} << 20U));
+}
+#endif
 
 TEST_CASE("outcomes that are copied out of a stream of a tree live on") {
   std::optional<taskmgr::Outcome<int, int>> kept;

@@ -78,7 +78,7 @@ class Results {
   /// There is always room from now on.
   virtual void open_wide() noexcept {}
   /// Nothing more comes.
-  virtual void end() noexcept {}
+  virtual void no_more() noexcept {}
 };
 
 /// Tasks that a stage takes as they lie: the initial ones, for the first of a chain.

@@ -164,7 +164,7 @@ class NodeRun final : public Intake, public Results<typename Yield::Result> {
   void hand_on() noexcept override;
   [[nodiscard]] bool has_room() const noexcept override { return room() != 0; }
   void open_wide() noexcept override { capacity_ = std::numeric_limits<std::size_t>::max(); }
-  void end() noexcept override {
+  void no_more() noexcept override {
     yield_.for_each([](auto& outlet) { outlet.close(); });
     this->trunk_.ended(*this);
   }

@@ -92,7 +92,7 @@ void PipelinedStage<F, T, R>::drive() noexcept {
   if (!feed_.ended()) this->halt_();  // what is left will not be taken any more, and nothing should wait for that
   feed_.channel().open_wide();
   if (next_ != nullptr) next_->close();
-  if (this->results_ != nullptr) this->results_->end();
+  if (this->results_ != nullptr) this->results_->no_more();
 }
 
 template <class F, class T, class R>
