@@ -90,11 +90,13 @@ TEST_CASE("nothing is read beyond the end") {
   char read[4] = {};
   CHECK_THROWS_WITH_AS(reader.read(read, 4), "the bytes end too early: 4 are wanted, 3 are left", CodecError);
   CHECK_THROWS_AS(static_cast<void>(reader.take(4)), CodecError);
+  CHECK_THROWS_AS(static_cast<void>(reader.skip(4)), CodecError);
   reader.read(read, 2);
   CHECK(std::string{read} == "ab");
   CHECK(reader.remaining() == 1);
   CHECK_THROWS_WITH_AS(reader.finish(), "1 bytes are left over: they were written as another type", CodecError);
-  CHECK(reader.take(1).size() == 1);
+  CHECK(Reader{reader}.take(1).size() == 1);
+  CHECK(*reader.skip(1) == std::byte{'c'});
   CHECK_NOTHROW(reader.finish());
   CHECK_NOTHROW(reader.read(nullptr, 0));
   CHECK_THROWS_AS(static_cast<void>(Reader{{}}.read_index()), CodecError);

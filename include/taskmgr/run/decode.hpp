@@ -12,7 +12,6 @@
 #include <memory>
 #include <new>
 #include <optional>
-#include <span>
 #include <string>
 #include <tuple>
 #include <type_traits>
@@ -77,19 +76,20 @@ T decode_flat(Reader& reader) {
 template <class T>
 void decode_flat_range(Reader& reader, T& range, std::size_t size) {
   using Element = typename T::value_type;
-  std::span<const std::byte> bytes = reader.take(size * sizeof(Element));
+  const std::byte* bytes = reader.skip(size * sizeof(Element));
   if constexpr (is_one_of<Element, char, unsigned char, std::byte>) {  // which may lie anywhere
-    const auto* const first = reinterpret_cast<const Element*>(bytes.data());
+    const auto* const first = reinterpret_cast<const Element*>(bytes);
     range.insert(range.end(), first, first + size);
   } else {
     constexpr std::size_t most = sizeof(Element) > 4096 ? 1 : 4096 / sizeof(Element);
     alignas(Element) std::byte room[most * sizeof(Element)];
-    while (!bytes.empty()) {
-      const std::size_t taken = bytes.size() < sizeof room ? bytes.size() : sizeof room;
-      std::memcpy(room, bytes.data(), taken);
+    while (size != 0) {
+      const std::size_t count = size < most ? size : most;
+      std::memcpy(room, bytes, count * sizeof(Element));
       const auto* const first = std::launder(reinterpret_cast<const Element*>(room));
-      range.insert(range.end(), first, first + taken / sizeof(Element));
-      bytes = bytes.subspan(taken);
+      range.insert(range.end(), first, first + count);
+      bytes += count * sizeof(Element);
+      size -= count;
     }
   }
 }

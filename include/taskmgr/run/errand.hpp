@@ -21,7 +21,6 @@
 #include <cstring>
 #include <exception>
 #include <limits>
-#include <span>
 #include <string>
 #include <utility>
 

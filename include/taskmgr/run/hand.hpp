@@ -317,7 +317,7 @@ void Hand::understand(const Hear& hear) {
     }
     missing = there - sizeof head < head.bytes ? static_cast<std::size_t>(head.bytes - (there - sizeof head)) : 0;
     if (missing != 0) break;
-    Reader reader{in.bytes().subspan(at + sizeof head, static_cast<std::size_t>(head.bytes))};
+    Reader reader{in.data() + at + sizeof head, static_cast<std::size_t>(head.bytes)};
     hear(head, reader);
     at += sizeof head + static_cast<std::size_t>(head.bytes);
   }

@@ -162,9 +162,10 @@ void RemoteAttempts<Home, F, Task, R>::said(const Errand& errand, const FrameHea
     reader.read(parts, sizeof parts);
     this->heard_progress(seat.context, parts[0], parts[1]);
   } else {
-    const auto text = reader.take(reader.remaining());
+    const std::size_t size = reader.remaining();
+    const std::string_view text{reinterpret_cast<const char*>(reader.skip(size)), size};
     if (head.number > static_cast<std::uint64_t>(Level::error)) throw CodecError("a line for the log has no level");
-    this->heard_log(seat.context, static_cast<Level>(head.number), {reinterpret_cast<const char*>(text.data()), text.size()});
+    this->heard_log(seat.context, static_cast<Level>(head.number), text);
   }
 }
 

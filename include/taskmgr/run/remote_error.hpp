@@ -275,8 +275,8 @@ inline SentError decode_error(Reader& reader) {
                                                                       : category_count;
   if (parts.index >= indices) detail::fail_damaged("an exception of an unknown type or category");
   for (std::string* const text : {&parts.text, &parts.first, &parts.second}) {
-    const auto bytes = reader.take(reader.read_size());
-    text->assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    const std::size_t size = reader.read_size();
+    text->assign(reinterpret_cast<const char*>(reader.skip(size)), size);
   }
   try {
     throw_again(parts);

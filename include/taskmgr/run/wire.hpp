@@ -42,7 +42,10 @@ class ByteBuffer {
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
   [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
   [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
-  [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return {data_, size_}; }
+  template <class Byte = const std::byte>  // a template: std::span is 3 MB of a compilation, for who asks for it
+  [[nodiscard]] std::span<Byte> bytes() const noexcept {
+    return {data_, size_};
+  }
 
   void append(const void* data, std::size_t size);
 
@@ -133,12 +136,19 @@ class Writer {
 class Reader {
  public:
   /// The bytes have to live as long as the reader.
-  explicit Reader(std::span<const std::byte> bytes) noexcept : at_(bytes.data()), left_(bytes.size()) {}
+  template <class Byte = const std::byte>
+  explicit Reader(std::type_identity_t<std::span<Byte>> bytes) noexcept : Reader(bytes.data(), bytes.size()) {}
+  Reader(const std::byte* bytes, std::size_t size) noexcept : at_(bytes), left_(size) {}
 
   void read(void* data, std::size_t size);
 
   /// The next `size` bytes, where they are.
-  [[nodiscard]] std::span<const std::byte> take(std::size_t size);
+  template <class Byte = const std::byte>
+  [[nodiscard]] std::span<Byte> take(std::size_t size) {
+    return {skip(size), size};
+  }
+  /// The same, given as the address of the first.
+  const std::byte* skip(std::size_t size);
 
   /// A number of things that take `least` bytes each, or more: one byte at least. So it is no more than what is there
   /// can hold, and memory may be reserved for as many things as large as `least`.
@@ -218,18 +228,16 @@ inline void Writer::write_size(std::size_t size) {
 }
 
 inline void Reader::read(void* data, std::size_t size) {
-  if (left_ < size) fail_short(size);
-  if (size != 0) std::memcpy(data, at_, size);
-  at_ += size;
-  left_ -= size;
+  const std::byte* const from = skip(size);
+  if (size != 0) std::memcpy(data, from, size);
 }
 
-inline std::span<const std::byte> Reader::take(std::size_t size) {
+inline const std::byte* Reader::skip(std::size_t size) {
   if (left_ < size) fail_short(size);
-  const std::span<const std::byte> result{at_, size};
+  const std::byte* const skipped = at_;
   at_ += size;
   left_ -= size;
-  return result;
+  return skipped;
 }
 
 inline std::size_t Reader::read_index() {

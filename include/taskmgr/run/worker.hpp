@@ -138,12 +138,12 @@ inline void WorkerProcess::carry_out(const OrderHead& order) {
   Share& share = page_.lanes[order.lane];
   Span taken;  // and not begun
   const bool tells = crew_.listens(EventKind::task_started);
-  Reader reader{order_.bytes()};
+  Reader reader{order_.data(), order_.size()};
   ErrandHead errand{0, 0, 0, 0};
   std::uint32_t k = 0;
   for (; k < order.count; ++k, ++errand.id, --errand.count) {
     if (errand.count == 0) reader.read(&errand, sizeof errand);
-    Reader task{reader.take(errand.bytes)};
+    Reader task{reader.skip(errand.bytes), errand.bytes};
     if (taken.empty()) taken = share.take(options_.chunk == 0 ? pace_.stride() : 1);
     if (taken.empty()) break;  // the rest was taken back
     if (page_.closed.load(std::memory_order_relaxed)) {
