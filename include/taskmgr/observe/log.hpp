@@ -4,20 +4,8 @@
 /// \file
 /// Writes a line for every event.
 
-#include <atomic>
-#include <cstdint>
-#include <ctime>
-#include <exception>
-#include <functional>
-#include <string>
-#include <string_view>
-#include <utility>
-
-#include "../core/error.hpp"
 #include "../core/event.hpp"
-#include "../core/list.hpp"
-#include "log_file.hpp"
-#include "log_line.hpp"
+#include "log_writer.hpp"
 
 namespace taskmgr {
 
@@ -62,81 +50,17 @@ namespace taskmgr {
 /// that is empty is a `UsageError`.
 ///
 /// Thread safety: calls come one at a time, as an observer's do; `lost` may be called from any thread.
-class Log : public Observer {
+class Log : public detail::LogWriter<Event> {
  public:
-  using Sink = std::function<void(Level, std::string_view)>;
+  /// `void(Level, std::string_view)`
+  using detail::LogWriter<Event>::Sink;
 
-  explicit Log(Level from = Level::debug);
-  /// `path`: a `std::filesystem::path` or a string.
-  explicit Log(std::string path, Level from = Level::debug)
-      : from_(from), file_(new detail::LogFile(std::move(path))) {}
-  explicit Log(Sink sink, Level from = Level::debug);
+  /// `Log{from}`, `Log{path, from}` and `Log{sink, from}`; `from` is `Level::debug` unless it is given, `path` a
+  /// `std::filesystem::path` or a string.
+  using detail::LogWriter<Event>::LogWriter;
 
   /// How many lines could not be written, or made the sink throw.
-  [[nodiscard]] std::uint64_t lost() const noexcept {
-    return lost_.load(std::memory_order_relaxed) + (file_ ? file_->lost() : 0);
-  }
-
-  /// What `from` lets through, and always the start and the end of a run.
-  // `inline` already here: else every file that includes this header compiles the whole log, used or not
-  [[nodiscard]] inline bool wants(EventKind kind) const override;
-  inline void on_event(const Event& event) override;
-  void on_tick(const Progress&) override {
-    if (file_) file_->flush();
-  }
-
- private:
-  void write(const Event& event, Level level);
-
-  const Level from_;
-  const Sink sink_{};
-  const detail::Owner<detail::LogFile> file_;  // null: there is a sink
-  detail::LogLine line_{};
-  std::atomic<std::uint64_t> lost_{0};  // by the sink
+  using detail::LogWriter<Event>::lost;
 };
-
-// ---------------------------------------------------------------------------------------------------------------------
-
-namespace detail {
-
-[[nodiscard]] inline Owner<LogFile> daily_log_file() {
-  std::tm today{};
-  const std::time_t now = std::time(nullptr);
-  ::localtime_r(&now, &today);
-  return Owner<LogFile>{new LogFile(working_directory() + "/logs", today)};
-}
-
-}  // namespace detail
-
-inline Log::Log(Level from) : from_(from), file_(detail::daily_log_file()) {}
-
-inline Log::Log(Sink sink, Level from) : from_(from), sink_(std::move(sink)) {
-  if (!sink_) throw UsageError("taskmgr: a Log needs a sink that can be called; this one is empty");
-}
-
-inline bool Log::wants(EventKind kind) const {
-  return kind == EventKind::batch_started || kind == EventKind::batch_finished || kind == EventKind::task_log ||
-         detail::level_of(kind) >= from_;
-}
-
-inline void Log::on_event(const Event& event) {
-  if (event.kind == EventKind::batch_started && file_) file_->notice_fork();
-  const Level level = detail::level_of(event);
-  if (level >= from_) write(event, level);
-  if (file_ && (event.kind == EventKind::batch_finished || level >= Level::warning)) file_->flush();
-}
-
-inline void Log::write(const Event& event, Level level) {
-  try {
-    const std::string_view line = line_.of(event, level);
-    if (file_) {
-      file_->add(line, line_.time());
-    } else {
-      sink_(level, line);
-    }
-  } catch (...) {  // the sink, or no memory
-    lost_.fetch_add(1, std::memory_order_relaxed);
-  }
-}
 
 }  // namespace taskmgr

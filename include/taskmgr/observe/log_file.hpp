@@ -30,13 +30,16 @@ namespace taskmgr::detail {
 /// A write that fails loses the lines that it was to write, and counts them. Standard error is told once; the file
 /// itself, by a line, when it takes lines again.
 ///
+/// A template for one type, `std::string`: so only programs that use it compile it, and not all that include it.
+///
 /// Thread safety: none, but for `lost`.
+template <class Text = std::string>
 class LogFile {
  public:
   /// Opens the file and makes the folders above it. Throws `std::system_error` with the path.
-  explicit LogFile(std::string path);
+  explicit LogFile(Text path);
   /// Opens `taskmgr-YYYY-MM-DD.log` in the folder, and another when a line comes from a later day.
-  LogFile(std::string folder, const std::tm& day);
+  LogFile(Text folder, const std::tm& day);
   LogFile(const LogFile&) = delete;
   LogFile& operator=(const LogFile&) = delete;
   /// Flushes, unless this is a forked child: then what waits is the parent's.
@@ -55,22 +58,24 @@ class LogFile {
   void open() { output_.open(path_, O_WRONLY | O_CREAT | O_APPEND); }
   void turn_to(const std::tm& day);
 
-  std::string folder_{};  // of daily files; empty: one file
+  Text folder_{};  // of daily files; empty: one file
   std::tm day_{};
-  std::string path_{};
+  Text path_{};
   OutputFile output_{"log file", "lines"};
-  std::string waiting_{};  // whole lines
+  Text waiting_{};  // whole lines
   bool torn_ = false;      // the file ends within a line
   std::uint64_t untold_ = 0;  // lost lines that the file does not tell of
 };
 
 /// Throws `std::system_error`.
-[[nodiscard]] std::string working_directory();
+template <class Text>
+[[nodiscard]] Text working_directory();
 
 // ---------------------------------------------------------------------------------------------------------------------
 
-inline std::string working_directory() {
-  std::string path(256, '\0');
+template <class Text>
+Text working_directory() {
+  Text path(256, '\0');
   while (::getcwd(path.data(), path.size()) == nullptr) {
     if (errno != ERANGE) throw std::system_error(errno, std::generic_category(), "taskmgr: the working directory");
     path.resize(path.size() * 2);
@@ -79,15 +84,19 @@ inline std::string working_directory() {
   return path;
 }
 
-inline LogFile::LogFile(std::string path) : path_(std::move(path)) { open(); }
+template <class Text>
+LogFile<Text>::LogFile(Text path) : path_(std::move(path)) { open(); }
 
-inline LogFile::LogFile(std::string folder, const std::tm& day) : folder_(std::move(folder)) { turn_to(day); }
+template <class Text>
+LogFile<Text>::LogFile(Text folder, const std::tm& day) : folder_(std::move(folder)) { turn_to(day); }
 
-inline LogFile::~LogFile() {
+template <class Text>
+LogFile<Text>::~LogFile() {
   if (!output_.forked()) flush();
 }
 
-inline void LogFile::turn_to(const std::tm& day) {
+template <class Text>
+void LogFile<Text>::turn_to(const std::tm& day) {
   flush();
   output_.close();
   day_ = day;
@@ -96,7 +105,8 @@ inline void LogFile::turn_to(const std::tm& day) {
   open();
 }
 
-inline void LogFile::add(std::string_view line, const std::tm& time) {
+template <class Text>
+void LogFile<Text>::add(std::string_view line, const std::tm& time) {
   // A line that comes after midnight and was made before stays in the newer file.
   if (!folder_.empty() && std::pair(time.tm_year, time.tm_yday) > std::pair(day_.tm_year, day_.tm_yday)) {
     try {
@@ -111,7 +121,8 @@ inline void LogFile::add(std::string_view line, const std::tm& time) {
   waiting_ += '\n';
 }
 
-inline void LogFile::flush() noexcept {
+template <class Text>
+void LogFile<Text>::flush() noexcept {
   if (waiting_.empty()) return;
   const auto lines = [](std::string_view text) {
     return static_cast<std::uint64_t>(std::count(text.begin(), text.end(), '\n'));
@@ -120,7 +131,7 @@ inline void LogFile::flush() noexcept {
   int error = 0;
   try {
     if (!output_.is_open()) open();
-    std::string before;  // what went wrong so far
+    Text before;  // what went wrong so far
     if (torn_) before += '\n';
     if (untold_ > 0) {
       before += waiting_.substr(0, std::string_view("2026-03-14 09:26:53.589").size());
@@ -145,7 +156,8 @@ inline void LogFile::flush() noexcept {
   untold_ += unwritten;
 }
 
-inline void LogFile::notice_fork() noexcept {
+template <class Text>
+void LogFile<Text>::notice_fork() noexcept {
   if (output_.forked()) waiting_.clear();
 }
 

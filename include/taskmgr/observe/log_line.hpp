@@ -21,20 +21,24 @@ namespace taskmgr::detail {
 [[nodiscard]] Level level_of(const Event& event) noexcept;
 [[nodiscard]] Level level_of(EventKind kind) noexcept;
 
-/// "2026-03-14"
-[[nodiscard]] std::string date_text(const std::tm& time);
+/// "2026-03-14" of a `std::tm`
+template <class Time>
+[[nodiscard]] std::string date_text(const Time& time);
 
 /// Makes lines as `Log` describes them.
+///
+/// A template for one type, `Event`: so only programs that use it compile it, and not all that include it.
+template <class E = Event>
 class LogLine {
  public:
   /// Valid until the next call. A task whose text cannot be made has none. Throws `std::bad_alloc`.
-  [[nodiscard]] std::string_view of(const Event& event, Level level);
+  [[nodiscard]] std::string_view of(const E& event, Level level);
 
   /// The local time of the last line.
   [[nodiscard]] const std::tm& time() const noexcept { return time_; }
 
  private:
-  void begin(const Event& event, Level level);
+  void begin(const E& event, Level level);
 
   std::string line_{};
   std::time_t second_ = -1;  // of `clock_`, which is the same for many lines
@@ -100,7 +104,8 @@ inline void append_plain(std::string& out, double value) {
 }
 
 /// What happened, and its values.
-inline void append_event(std::string& out, const Event& event) {
+template <class E>
+void append_event(std::string& out, const E& event) {
   out += words_for(event.kind);
   const Progress& progress = event.progress;
   if (event.kind == EventKind::batch_started) {
@@ -160,7 +165,8 @@ inline void append_event(std::string& out, const Event& event) {
   }
 }
 
-inline std::string date_text(const std::tm& time) {
+template <class Time>
+std::string date_text(const Time& time) {
   std::string out;
   append_number(out, static_cast<std::uint64_t>(time.tm_year + 1900));
   for (const int part : {time.tm_mon + 1, time.tm_mday}) {
@@ -171,7 +177,8 @@ inline std::string date_text(const std::tm& time) {
 }
 
 /// Time, level, name and number of the run.
-inline void LogLine::begin(const Event& event, Level level) {
+template <class E>
+void LogLine<E>::begin(const E& event, Level level) {
   using std::chrono::system_clock;
   system_clock::time_point time = system_clock::now();
   if (event.time != std::chrono::steady_clock::time_point{}) {  // it may reach us some time after it happened
@@ -208,7 +215,8 @@ inline void LogLine::begin(const Event& event, Level level) {
   line_ += ' ';
 }
 
-inline std::string_view LogLine::of(const Event& event, Level level) {
+template <class E>
+std::string_view LogLine<E>::of(const E& event, Level level) {
   begin(event, level);
   append_event(line_, event);
   return line_;
