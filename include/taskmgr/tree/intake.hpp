@@ -63,11 +63,11 @@ class Outlet final : public AnyOutlet {
     const std::size_t more = not_shown();
     if (more == 0) return;
     for (AnyNodeRun* taker : takers_) taker->expect(more);
-    shown_.store(size_, std::memory_order_release);
+    shown_.store(size_);
     for (AnyNodeRun* taker : takers_) taker->nudge();
   }
   void close() noexcept {
-    closed_.store(true, std::memory_order_release);
+    closed_.store(true);
     for (AnyNodeRun* taker : takers_) taker->nudge();
   }
   /// The most that wait for one of those who take.

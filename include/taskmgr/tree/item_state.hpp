@@ -69,10 +69,12 @@ class AnyOutlet {
 
   // --- for those who take
 
+  // Both are news to one who may rest, so they are of the one order that `Crew::rest_for` asks for.
+
   /// So many items are there to be taken.
-  [[nodiscard]] std::size_t shown() const noexcept { return shown_.load(std::memory_order_acquire); }
+  [[nodiscard]] std::size_t shown() const noexcept { return shown_.load(); }
   /// No more come than are shown now.
-  [[nodiscard]] bool closed() const noexcept { return closed_.load(std::memory_order_acquire); }
+  [[nodiscard]] bool closed() const noexcept { return closed_.load(); }
 
  protected:
   AnyNodeRun& node_;
