@@ -239,6 +239,15 @@ TEST_CASE("handles belong to their tree, and a tree has one root") {
   CHECK(moved.options().name == "mine");
 }
 
+TEST_CASE("outcomes and maps of a temporary report own what the nodes have made, as does a result that was taken") {
+  TaskTree<int> tree;
+  const auto root = tree.root(One{plus(1)});
+  for (auto& outcome : tree.start({1, 2}).outcomes()) CHECK(outcome.value().results(root) == std::vector{outcome.task() + 1});
+  for (const auto& [task, value] : tree.start({1, 2}).success_map()) CHECK(value.results(root) == std::vector{task + 1});
+  const auto taken = tree.start({4}).outcomes()[0].take().results(root);
+  CHECK(taken == std::vector{5});
+}
+
 TEST_CASE("duplicates among initial tasks, and none") {
   TaskTree<int> sharing;
   const auto root = sharing.root(same);

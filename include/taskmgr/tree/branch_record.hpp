@@ -166,5 +166,5 @@ void BranchTrace<Hop>::follow(AnyNodeRun& node, std::size_t k, std::uint64_t key
 
 template <class T>
 taskmgr::NodeResults<T> taskmgr::Branches::results(const Node<T>& node) const {
-  return {detail::NodePlace<T>{*record_, node}.results(slot_), nullptr};
+  return {detail::NodePlace<T>{*record_, node}.results(slot_), record_};
 }

@@ -183,7 +183,7 @@ void BranchRun<In, Sink>::settle(std::size_t initial) noexcept {
   const int attempts = record_->node(0).item(initial).attempts;
   ended_[sum == State::succeeded ? 0 : sum == State::failed ? 1 : 2].fetch_add(1, std::memory_order_relaxed);
   switch (sum) {
-    case State::succeeded: return ledger_.succeed(initial, Branches{*record_, initial}, attempts);
+    case State::succeeded: return ledger_.succeed(initial, Branches{record_, initial}, attempts);
     case State::failed: return ledger_.fail_by(initial, error, store_->errors()[error].attempts());
     default: return ledger_.cancel(initial, attempts);
   }

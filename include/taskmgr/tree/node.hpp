@@ -144,7 +144,7 @@ class NodeResults {
 ///
 ///     tree.start(urls, [&](auto& outcome) { if (outcome.state() == State::succeeded) use(outcome.value().results(total)); });
 ///
-/// It shows what its report owns.
+/// It owns what the nodes have made, together with the report.
 class Branches {
  public:
   /// At a node of that tree. Throws `UsageError` for one of another tree, or added later. O(what it shows).
@@ -152,10 +152,10 @@ class Branches {
   [[nodiscard]] NodeResults<T> results(const Node<T>& node) const;
 
   /// For the library.
-  Branches(const detail::BranchRecord& record, std::size_t slot) noexcept : record_(&record), slot_(slot) {}
+  Branches(std::shared_ptr<const detail::BranchRecord> record, std::size_t slot) noexcept : record_(std::move(record)), slot_(slot) {}
 
  private:
-  const detail::BranchRecord* record_;
+  std::shared_ptr<const detail::BranchRecord> record_;
   std::size_t slot_;
 };
 
