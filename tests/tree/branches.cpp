@@ -204,6 +204,16 @@ TEST_CASE("a merge takes what cannot be copied, if nobody else does") {
     CHECK(report.results(total).at(4) == std::vector{10});
     CHECK_THROWS_AS(static_cast<void>(report.results(boxed).at(4)), UsageError);
 
+    TaskTree<int> routed;
+    routed.set_mode(how);
+    const auto kinds = routed.route(routed.root(same), [](int n) {
+      return n % 2 == 0 ? std::variant<std::unique_ptr<int>, int>(std::make_unique<int>(n)) : std::variant<std::unique_ptr<int>, int>(n);
+    });
+    routed.merge(sum_boxes, kinds.get<std::unique_ptr<int>>());
+    const auto of_routed = routed.start({3, 4});
+    CHECK(std::get<int>(of_routed.results(kinds).at(3)[0]) == 3);
+    CHECK_THROWS_AS(static_cast<void>(of_routed.results(kinds).at(4)), UsageError);
+
     TaskTree<int> sharing;
     sharing.set_mode(how);
     const auto shared = sharing.then(sharing.split(sharing.root(same), up_to), box);

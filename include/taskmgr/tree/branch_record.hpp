@@ -130,17 +130,22 @@ void BranchRecord::require(const Node<T>& node) const {
 template <class T>
 std::vector<const T*> NodePlace<T>::results(std::size_t initial) const {
   std::vector<const T*> all;
+  const auto require_there = [](bool is_there) {
+    if (!is_there) throw UsageError("taskmgr: results() of what a merge has taken, for it cannot be copied: ask for the merge's");
+  };
   if (outlet_ == nullptr) {
     walk(path_, 0, initial, [&](std::size_t depth, std::size_t k) {
-      const bool is_there = depth + 1 == path_.size() && path_[depth]->item(k).state == State::succeeded;
-      if (is_there) all.push_back(static_cast<const T*>(path_[depth]->value(k)));
+      const ItemState& item = path_[depth]->item(k);
+      if (depth + 1 != path_.size() || item.state != State::succeeded) return true;
+      require_there(path_[depth]->outlet(item.outlet).has(item.first));
+      all.push_back(static_cast<const T*>(path_[depth]->value(k)));
       return true;
     });
     return all;
   }
   walk_to(path_, *outlet_, initial, [&](std::size_t item) {
+    require_there(outlet_->has(item));
     all.push_back(outlet_->find(item));
-    if (all.back() == nullptr) throw UsageError("taskmgr: results() of what a merge has taken, for it cannot be copied: ask for the merge's");
   });
   return all;
 }

@@ -83,6 +83,7 @@ class Outlet final : public AnyOutlet {
   /// For a merge that takes away what cannot be copied; null if that has been done.
   [[nodiscard]] T* give_away(std::size_t item) noexcept { return const_cast<T*>(std::exchange(values_[item], nullptr)); }
   [[nodiscard]] const T* find(std::size_t item) const noexcept { return values_[item]; }
+  [[nodiscard]] bool has(std::size_t item) const noexcept override { return values_[item] != nullptr; }
 
  private:
   Segments<const T*> values_;

@@ -76,7 +76,12 @@ class AnyOutlet {
   /// No more come than are shown now.
   [[nodiscard]] bool closed() const noexcept { return closed_.load(); }
 
+  /// No merge has taken the item away.
+  [[nodiscard]] virtual bool has(std::size_t item) const noexcept = 0;
+
  protected:
+  ~AnyOutlet() = default;
+
   AnyNodeRun& node_;
   List<AnyNodeRun*> takers_;
   Segments<std::size_t> makers_;
