@@ -12,6 +12,7 @@
 #include <map>
 #include <optional>
 #include <memory>
+#include <optional>
 #include <set>
 #include <stdexcept>
 #include <string>
@@ -32,10 +33,12 @@ using taskmgr::Branches;
 using taskmgr::Context;
 using taskmgr::Duplicates;
 using taskmgr::Mode;
+using taskmgr::Node;
 using taskmgr::State;
 using taskmgr::TaskManager;
 using taskmgr::TaskTree;
 using taskmgr::TreeMode;
+using taskmgr::TreeReport;
 using taskmgr::UsageError;
 using namespace support::branches;
 using namespace std::chrono_literals;
@@ -256,6 +259,21 @@ TEST_CASE("outcomes and maps of a temporary report own what the nodes have made,
   for (const auto& [task, value] : tree.start({1, 2}).success_map()) CHECK(value.results(root) == std::vector{task + 1});
   const auto taken = tree.start({4}).outcomes()[0].take().results(root);
   CHECK(taken == std::vector{5});
+}
+
+TEST_CASE("a handle of a tree that has ended is no other tree's") {
+  std::optional<Node<std::vector<int>>> old;
+  std::optional<TreeReport<int, Branches>> report;
+  {
+    TaskTree<int> first;
+    old = first.root(up_to);
+    report = first.start({1});
+  }
+  TaskTree<int> second;  // most likely where the first was
+  const auto root = second.root(same);
+  CHECK_THROWS_AS(static_cast<void>(report->results(root)), UsageError);
+  CHECK_THROWS_AS(static_cast<void>(second.then(*old, [](const std::vector<int>& all) { return static_cast<int>(all.size()); })), UsageError);
+  CHECK(report->results(*old).at(1)[0] == std::vector{1});
 }
 
 TEST_CASE("duplicates among initial tasks, and none") {

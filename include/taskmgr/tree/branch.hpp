@@ -5,7 +5,9 @@
 /// A node of a tree with branches while nothing runs.
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <ranges>
 #include <type_traits>
 #include <utility>
@@ -94,6 +96,7 @@ class MergeBranch final : public AnyBranch {
 /// The inside of a tree with branches: a node for each stage.
 struct BranchState : TreeState {
   List<std::shared_ptr<const AnyBranch>> nodes;
+  const std::uint64_t number = next_number();  // of this tree alone: its address may be another's later on
 
   /// The stages that a stage takes from.
   [[nodiscard]] std::vector<std::size_t> before(std::size_t k) const {
@@ -102,6 +105,12 @@ struct BranchState : TreeState {
       if (std::find(all.begin(), all.end(), source.node) == all.end()) all.push_back(source.node);
     }
     return all;
+  }
+
+ private:
+  static std::uint64_t next_number() noexcept {
+    static std::atomic<std::uint64_t> last{0};
+    return ++last;
   }
 };
 

@@ -33,7 +33,7 @@ namespace taskmgr::detail {
 /// Thread safety: once the run is over, or of what is final, any number of threads may read.
 class BranchRecord {
  public:
-  explicit BranchRecord(const void* tree) noexcept : tree_(tree) {}
+  explicit BranchRecord(std::uint64_t tree) noexcept : tree_(tree) {}
   BranchRecord(const BranchRecord&) = delete;
   BranchRecord& operator=(const BranchRecord&) = delete;
 
@@ -50,7 +50,7 @@ class BranchRecord {
   void require(const Node<T>& node) const;
 
  private:
-  const void* const tree_;
+  const std::uint64_t tree_;
   List<Owner<AnyNodeRun>> nodes_;
 };
 

@@ -47,7 +47,7 @@ class BranchRun final : private AnyTrunk {
         store_(std::move(store)),
         total_(store_->size() + store_->duplicates()),
         ledger_(*store_, options_.halt, tree.measures(), false, sink, job_of<&BranchRun::halt>(*this)),
-        record_(std::make_shared<BranchRecord>(&tree)),
+        record_(std::make_shared<BranchRecord>(tree.number)),
         counts_(new Count[store_->size()]()) {
     if (source != nullptr) thrown_.keep(std::move(source));
     if (options_.trace) trace_ = std::make_shared<BranchTrace<Hop>>(record_);

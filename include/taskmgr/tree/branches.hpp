@@ -238,7 +238,7 @@ template <class In>
 template <class T>
 detail::Source TaskTree<In, Branches>::source(const Node<T>& node, const char* call) const {
   const std::string what = std::string("taskmgr: ") + call + "() of \"" + state_->options.name + '"';
-  if (Access::tree(node) != state_.get()) throw UsageError(what + " with a node of another tree: pass one that this tree gave");
+  if (Access::tree(node) != state_->number) throw UsageError(what + " with a node of another tree: pass one that this tree gave");
   const detail::Source from{Access::index(node), Access::outlet(node)};
   if (from.outlet == Access::whole) throw UsageError(what + " with a route as it is: pass get<T>() of it, for each of its types");
   if constexpr (!detail::can_be_copied<T>()) {
@@ -282,7 +282,7 @@ auto TaskTree<In, Branches>::add(S&& stage, std::unique_ptr<Branch> branch) {
   const std::size_t index = state_->nodes.size();
   state_->nodes.push_back(std::shared_ptr<const detail::AnyBranch>(std::move(branch)));
   state_->stages.push_back(std::move(stages[0]));
-  return Access::make<Handle>(state_.get(), index, Branch::outlet);
+  return Access::make<Handle>(state_->number, index, Branch::outlet);
 }
 
 }  // namespace taskmgr

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <iterator>
 #include <memory>
 #include <stdexcept>
@@ -40,9 +41,9 @@ class Node {
 
  private:
   friend struct detail::NodeAccess;
-  Node(const void* tree, std::size_t index, std::size_t outlet) noexcept : tree_(tree), index_(index), outlet_(outlet) {}
+  Node(std::uint64_t tree, std::size_t index, std::size_t outlet) noexcept : tree_(tree), index_(index), outlet_(outlet) {}
 
-  const void* tree_;
+  std::uint64_t tree_;  // its number
   std::size_t index_;
   std::size_t outlet_;  // of the node's
 };
@@ -168,11 +169,11 @@ struct NodeAccess {
   static constexpr std::size_t whole = static_cast<std::size_t>(-1);
 
   template <class Handle>
-  [[nodiscard]] static Handle make(const void* tree, std::size_t index, std::size_t outlet) noexcept {
+  [[nodiscard]] static Handle make(std::uint64_t tree, std::size_t index, std::size_t outlet) noexcept {
     return Handle{tree, index, outlet};
   }
   template <class T>
-  [[nodiscard]] static const void* tree(const Node<T>& node) noexcept {
+  [[nodiscard]] static std::uint64_t tree(const Node<T>& node) noexcept {
     return node.tree_;
   }
   template <class T>
