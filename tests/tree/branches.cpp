@@ -212,7 +212,10 @@ TEST_CASE("a merge takes what cannot be copied, if nobody else does") {
     const auto kinds = routed.route(routed.root(same), [](int n) {
       return n % 2 == 0 ? std::variant<std::unique_ptr<int>, int>(std::make_unique<int>(n)) : std::variant<std::unique_ptr<int>, int>(n);
     });
-    routed.merge(sum_boxes, kinds.get<std::unique_ptr<int>>());
+    const auto boxes = kinds.get<std::unique_ptr<int>>();
+    const auto both = [](const auto& a, const auto& b) { return a.size() + b.size(); };
+    CHECK_THROWS_AS(static_cast<void>(routed.merge(both, boxes, boxes)), UsageError);
+    routed.merge(sum_boxes, boxes);
     const auto of_routed = routed.start({3, 4});
     CHECK(std::get<int>(of_routed.results(kinds).at(3)[0]) == 3);
     CHECK_THROWS_AS(static_cast<void>(of_routed.results(kinds).at(4)), UsageError);

@@ -25,6 +25,7 @@ namespace taskmgr::detail {
 struct Source {
   std::size_t node;
   std::size_t outlet;
+  [[nodiscard]] bool operator==(const Source&) const = default;
 };
 
 /// A node, whatever its types are: how it is made for a run. Its stage is kept beside it.

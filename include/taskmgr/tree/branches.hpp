@@ -113,7 +113,7 @@ class TaskTree<In, Branches> : public detail::TreeCalls<TaskTree<In, Branches>, 
   template <class T>
   [[nodiscard]] detail::Source source(const Node<T>& node, const char* call) const;
   template <class T>
-  void require_whole(const Node<T>& node) const;
+  void require_whole(const Node<T>& node, const std::vector<detail::Source>& all) const;
   [[nodiscard]] bool is_taken(const detail::Source& from, bool by_merges) const;
 
   template <class Task, class S, class Branch>
@@ -228,7 +228,7 @@ auto TaskTree<In, Branches>::merge(S&& stage, const Node<T>&... nodes) {
   const std::vector<detail::Source> from{source(nodes, "merge")...};
   std::size_t rank = 0;
   for (const detail::Source& each : from) rank = std::max(rank, state_->nodes[each.node]->rank() + 1);
-  (require_whole(nodes), ...);
+  (require_whole(nodes, from), ...);
   using Task = typename detail::MergedOf<T...>::Task;
   using Branch = detail::MergeBranch<detail::GiveWhole<detail::MergedBy<S, Task>>, T...>;
   return add<Task>(std::forward<S>(stage), std::make_unique<Branch>(from, rank));
@@ -247,13 +247,14 @@ detail::Source TaskTree<In, Branches>::source(const Node<T>& node, const char* c
   return from;
 }
 
-/// What a merge is to take can be copied, or nobody else wants it.
+/// What a merge is to take, from `all`, can be copied, or nobody else wants it, nor it itself once more.
 template <class In>
 template <class T>
-void TaskTree<In, Branches>::require_whole(const Node<T>& node) const {
+void TaskTree<In, Branches>::require_whole(const Node<T>& node, const std::vector<detail::Source>& all) const {
   if constexpr (!detail::can_be_copied<T>()) {
-    if (!is_taken({Access::index(node), Access::outlet(node)}, false)) return;
-    throw UsageError("taskmgr: merge() of \"" + state_->options.name + "\" with what cannot be copied, and another node takes");
+    const detail::Source from{Access::index(node), Access::outlet(node)};
+    if (!is_taken(from, false) && std::count(all.begin(), all.end(), from) == 1) return;
+    throw UsageError("taskmgr: merge() of \"" + state_->options.name + "\" with what cannot be copied, and would be taken twice");
   }
 }
 
@@ -262,7 +263,7 @@ bool TaskTree<In, Branches>::is_taken(const detail::Source& from, bool by_merges
   for (const auto& node : state_->nodes) {
     if (by_merges && !node->merges()) continue;
     for (const detail::Source& source : node->sources()) {
-      if (source.node == from.node && source.outlet == from.outlet) return true;
+      if (source == from) return true;
     }
   }
   return false;
