@@ -160,6 +160,7 @@ void BranchTrace<Hop>::follow(AnyNodeRun& node, std::size_t k, std::uint64_t key
   const ItemState& item = node.item(k);
   for (std::size_t made = item.first; made != item.first + item.count; ++made) {
     for (AnyNodeRun* taker : node.outlet(item.outlet).takers()) {
+      if (!taker->has(made)) continue;
       const std::size_t before = way.size();
       follow(*taker, made, 0, way);
       if (way.size() != before) way[before].queued = std::min(hop->finished, way[before].started);  // who made it hands it on

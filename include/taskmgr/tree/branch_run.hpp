@@ -196,12 +196,12 @@ TreeReport<In, Branches> BranchRun<In, Sink>::finish(std::exception_ptr& thrown)
   report.retries = runs_.progress(0, 0, began_).retries;
   try {
     report.set_stages(runs_.summaries());
-    for (std::size_t k = record_->size(); k-- > 0;) record_->node(k).close();
-    for (std::size_t slot = 0; slot != store_->size(); ++slot) {
-      if (store_->slot(slot).state() == State::pending) settle(slot);
-    }
   } catch (...) {
     thrown_.keep(std::current_exception());  // no memory for it
+  }
+  for (std::size_t k = record_->size(); k-- > 0;) record_->node(k).close();
+  for (std::size_t slot = 0; slot != store_->size(); ++slot) {
+    if (store_->slot(slot).state() == State::pending) settle(slot);
   }
   ledger_.close(report);
   report.set_record({record_});

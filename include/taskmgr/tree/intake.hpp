@@ -109,7 +109,7 @@ bool walk(const NodePath& path, std::size_t depth, std::size_t k, const Visit& v
   const ItemState& item = path[depth]->item(k);
   if (depth + 1 == path.size() || item.count == 0 || path[depth + 1]->inlet() != &path[depth]->outlet(item.outlet)) return true;
   for (std::size_t made = item.first; made != item.first + item.count; ++made) {
-    if (!walk(path, depth + 1, made, visit)) return false;
+    if (path[depth + 1]->has(made) && !walk(path, depth + 1, made, visit)) return false;
   }
   return true;
 }

@@ -132,6 +132,8 @@ class AnyNodeRun : public AnyLedger {
   /// So many of its items have been looked at.
   [[nodiscard]] std::size_t size() const noexcept { return items_.size(); }
   [[nodiscard]] ItemState& item(std::size_t k) const noexcept { return items_[k]; }
+  /// It has looked for items as far as this one: there is none of those behind it, if the run ended first.
+  [[nodiscard]] bool has(std::size_t k) const noexcept { return items_.has(k); }
   /// Whose outcome an item has.
   [[nodiscard]] std::size_t leader(std::size_t k) const noexcept {
     return items_[k].leader != ItemState::nobody ? items_[k].leader : k;
@@ -166,8 +168,8 @@ class AnyNodeRun : public AnyLedger {
   }
   [[nodiscard]] std::uint64_t number(std::size_t k) const noexcept override { return trunk_.number(initial(k)); }
 
-  /// The run is over, and all nodes behind this one have been closed: what is not final was cancelled. Throws `std::bad_alloc`.
-  void close();
+  /// The run is over, and all nodes behind this one have been closed: what is not final was cancelled.
+  void close() noexcept;
 
  protected:
   void fail_by(std::size_t k, std::uint32_t error, int attempts) noexcept {
@@ -245,7 +247,7 @@ inline void AnyNodeRun::sum_up(std::size_t k) noexcept {
   const List<AnyNodeRun*>& takers = this->outlet(item.outlet).takers();
   for (std::size_t made = item.first; made != item.first + item.count; ++made) {
     for (const AnyNodeRun* taker : takers) {
-      if (taker->item(made).sum != State::failed) continue;
+      if (!taker->has(made) || taker->item(made).sum != State::failed) continue;
       item.error = taker->item(made).error;
       return;
     }
@@ -262,8 +264,7 @@ inline void AnyNodeRun::tell(std::size_t k) noexcept {
   before.close_one(maker);
 }
 
-inline void AnyNodeRun::close() {
-  if (inlet_ != nullptr) items_.grow_to(inlet_->shown());
+inline void AnyNodeRun::close() noexcept {
   for (std::size_t k = 0; k != size(); ++k) {
     ItemState& item = items_[k];
     if (item.sum != State::pending) continue;
@@ -276,7 +277,8 @@ inline void AnyNodeRun::close() {
     if (item.state == State::pending) item.state = State::cancelled;
     for (std::size_t made = item.first; made != item.first + item.count; ++made) {
       for (const AnyNodeRun* taker : this->outlet(item.outlet).takers()) {
-        item.below.fetch_or(ItemState::bit_of(taker->item(made).sum), std::memory_order_relaxed);
+        const State sum = taker->has(made) ? taker->item(made).sum : State::cancelled;
+        item.below.fetch_or(ItemState::bit_of(sum), std::memory_order_relaxed);
       }
     }
     sum_up(k);

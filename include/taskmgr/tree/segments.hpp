@@ -25,6 +25,11 @@ class Segments {
     return segments_[s][place - (first_size << s)];
   }
 
+  /// There is memory for an item with this number: it may be looked at.
+  [[nodiscard]] bool has(std::size_t k) const noexcept {
+    return static_cast<bool>(segments_[static_cast<std::size_t>(std::bit_width(k + first_size)) - first_width]);
+  }
+
   /// More items, value-initialised. Throws `std::bad_alloc`; then none of them is there.
   void grow_to(std::size_t size) {
     while (room_ < size) {
