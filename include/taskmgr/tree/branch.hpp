@@ -28,17 +28,24 @@ struct Source {
   [[nodiscard]] bool operator==(const Source&) const = default;
 };
 
+template <class... From>
+[[nodiscard]] List<Source> sources(const From&... from) {
+  List<Source> all;
+  (all.push_back(from), ...);
+  return all;
+}
+
 /// A node, whatever its types are: how it is made for a run. Its stage is kept beside it.
 ///
 /// Thread safety: immutable.
 class AnyBranch {
  public:
-  AnyBranch(std::vector<Source> sources, std::size_t rank) noexcept : sources_(std::move(sources)), rank_(rank) {}
+  AnyBranch(List<Source> sources, std::size_t rank) noexcept : sources_(std::move(sources)), rank_(rank) {}
   AnyBranch(const AnyBranch&) = delete;
   AnyBranch& operator=(const AnyBranch&) = delete;
   virtual ~AnyBranch() = default;
 
-  [[nodiscard]] const std::vector<Source>& sources() const noexcept { return sources_; }
+  [[nodiscard]] const List<Source>& sources() const noexcept { return sources_; }
   /// How many merges lie before it, one behind the other, itself among them.
   [[nodiscard]] std::size_t rank() const noexcept { return rank_; }
   [[nodiscard]] virtual bool merges() const noexcept { return false; }
@@ -46,7 +53,7 @@ class AnyBranch {
   [[nodiscard]] virtual Owner<AnyNodeRun> run(NodeTerms terms, const BranchRecord& before, const void* tasks) const = 0;
 
  private:
-  const std::vector<Source> sources_;
+  const List<Source> sources_;
   const std::size_t rank_;
 };
 
@@ -88,7 +95,7 @@ class MergeBranch final : public AnyBranch {
  private:
   template <std::size_t... I>
   [[nodiscard]] Owner<AnyNodeRun> make(NodeTerms terms, const BranchRecord& before, std::index_sequence<I...>) const {
-    const std::vector<Source>& from = this->sources();
+    const List<Source>& from = this->sources();
     return Owner<AnyNodeRun>{
         new NodeRun<MergeIntake<T...>, Yield>(std::move(terms), before.outlet<T>(from[I].node, from[I].outlet)...)};
   }
@@ -96,12 +103,13 @@ class MergeBranch final : public AnyBranch {
 
 /// The inside of a tree with branches: a node for each stage.
 struct BranchState : TreeState {
-  List<std::shared_ptr<const AnyBranch>> nodes;
+  List<Owner<const AnyBranch>> nodes;
   const std::uint64_t number = next_number();  // of this tree alone: its address may be another's later on
 
   /// The stages that a stage takes from.
-  [[nodiscard]] std::vector<std::size_t> before(std::size_t k) const {
-    std::vector<std::size_t> all;
+  template <class Indices = std::vector<std::size_t>>
+  [[nodiscard]] Indices before(std::size_t k) const {
+    Indices all;
     for (const Source& source : nodes[k]->sources()) {
       if (std::find(all.begin(), all.end(), source.node) == all.end()) all.push_back(source.node);
     }

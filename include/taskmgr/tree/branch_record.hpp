@@ -11,11 +11,11 @@
 #include <stdexcept>
 #include <string>
 #include <type_traits>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "../core/error.hpp"
+#include "../core/hash.hpp"
 #include "../core/hash_index.hpp"
 #include "../core/list.hpp"
 #include "../core/report.hpp"
@@ -73,33 +73,46 @@ class NodePlace {
 };
 
 /// Finds what a node has done with a task by where that lies; what belongs to an initial task as a whole, by the number of that.
+template <class Key>
 class LyingTasks {
  public:
   explicit LyingTasks(bool numbered) noexcept : numbered_(numbered) {}
   std::size_t& place(const Event& event) {
-    return places_[numbered_ ? event.task : reinterpret_cast<std::uintptr_t>(event.subject)];
+    const Key key = numbered_ ? event.task : reinterpret_cast<std::uintptr_t>(event.subject);
+    known_.make_room(1);
+    index_.make_room(known_.size() + 1, known_.size() + 1, [this](std::size_t k) { return KeyHash<Key>{}(known_[k].key); });
+    const std::size_t found =
+        index_.find_or_insert(KeyHash<Key>{}(key), known_.size(), [&](std::size_t k) { return known_[k].key == key; });
+    if (found != HashIndex::npos) return known_[found].place;
+    known_.push_back({key, 0});
+    return known_.back().place;
   }
-  [[nodiscard]] std::size_t find(std::uint64_t key) const noexcept {
-    const auto found = places_.find(key);
-    return found != places_.end() ? found->second : 0;
+  [[nodiscard]] std::size_t find(Key key) const noexcept {
+    const std::size_t found = index_.find(KeyHash<Key>{}(key), [&](std::size_t k) { return known_[k].key == key; });
+    return found != HashIndex::npos ? known_[found].place : 0;
   }
 
  private:
+  struct Known {
+    Key key;
+    std::size_t place;
+  };
   const bool numbered_;
-  std::unordered_map<std::uint64_t, std::size_t> places_;
+  List<Known> known_;
+  HashIndex index_;
 };
 
 /// The ways through all nodes of a run.
 template <class Hop>
 class BranchTrace final : public AnyTrace<Hop> {
  public:
-  using NodeTrace = HopList<Hop, LyingTasks>;
+  using NodeTrace = HopList<Hop, LyingTasks<std::uint64_t>>;
 
   explicit BranchTrace(std::shared_ptr<const BranchRecord> record) noexcept : record_(std::move(record)) {}
   /// Of the next node.
   std::shared_ptr<NodeTrace> add(const std::string& stage) {
     const std::size_t index = nodes_.size();
-    nodes_.push_back(std::make_shared<NodeTrace>(stage, index, LyingTasks{record_->node(index).inlet() == nullptr}));
+    nodes_.push_back(std::make_shared<NodeTrace>(stage, index, LyingTasks<std::uint64_t>{record_->node(index).inlet() == nullptr}));
     return nodes_.back();
   }
 

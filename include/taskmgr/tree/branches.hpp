@@ -113,11 +113,13 @@ class TaskTree<In, Branches> : public detail::TreeCalls<TaskTree<In, Branches>, 
   template <class T>
   [[nodiscard]] detail::Source source(const Node<T>& node, const char* call) const;
   template <class T>
-  void require_whole(const Node<T>& node, const std::vector<detail::Source>& all) const;
+  void require_whole(const Node<T>& node, const detail::List<detail::Source>& all) const;
   [[nodiscard]] bool is_taken(const detail::Source& from, bool by_merges) const;
 
-  template <class Task, class S, class Branch>
-  auto add(S&& stage, std::unique_ptr<Branch> branch);
+  template <class Yield, class T, class S>
+  auto take(const detail::Source& from, S&& stage);
+  template <class Branch, class Task, class S>
+  auto add(S&& stage, detail::List<detail::Source> from, std::size_t rank);
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -148,11 +150,6 @@ template <class S>
 constexpr bool is_tree = false;
 template <class In, class Out>
 constexpr bool is_tree<TaskTree<In, Out>> = true;
-
-template <class S>
-constexpr auto require_single() {
-  static_assert(!is_tree<std::decay_t<S>>, "taskmgr: a node of a tree with branches is one stage: add those of a tree one by one");
-}
 
 template <class R>
 inline constexpr bool is_variant = false;
@@ -187,51 +184,48 @@ Stream<In, Branches> TaskTree<In, Branches>::stream(Tasks&& tasks, StreamOptions
 template <class In>
 template <class S>
 auto TaskTree<In, Branches>::root(S&& stage) {
-  detail::require_single<S>();
   if (!state_->nodes.empty()) throw UsageError("taskmgr: root() of \"" + state_->options.name + "\", which has one: use then()");
-  using Yield = detail::GiveWhole<detail::MadeBy<S, In>>;
-  return add<In>(std::forward<S>(stage), std::make_unique<detail::RootBranch<In, Yield>>(std::vector<detail::Source>{}, 0));
+  using Branch = detail::RootBranch<In, detail::GiveWhole<detail::MadeBy<S, In>>>;
+  return add<Branch, In>(std::forward<S>(stage), detail::sources(), 0);
 }
 
 template <class In>
 template <class T, class S>
 auto TaskTree<In, Branches>::then(const Node<T>& node, S&& stage) {
-  detail::require_single<S>();
-  const detail::Source from = source(node, "then");
-  using Branch = detail::ItemBranch<T, detail::GiveWhole<detail::MadeBy<S, T>>>;
-  return add<T>(std::forward<S>(stage), std::make_unique<Branch>(std::vector{from}, state_->nodes[from.node]->rank()));
+  return take<detail::GiveWhole<detail::MadeBy<S, T>>, T>(source(node, "then"), std::forward<S>(stage));
 }
 
 template <class In>
 template <class T, class S>
 auto TaskTree<In, Branches>::split(const Node<T>& node, S&& stage) {
-  detail::require_single<S>();
-  const detail::Source from = source(node, "split");
-  using Branch = detail::ItemBranch<T, typename decltype(detail::split_of<detail::MadeBy<S, T>>())::type>;
-  return add<T>(std::forward<S>(stage), std::make_unique<Branch>(std::vector{from}, state_->nodes[from.node]->rank()));
+  using Yield = typename decltype(detail::split_of<detail::MadeBy<S, T>>())::type;
+  return take<Yield, T>(source(node, "split"), std::forward<S>(stage));
 }
 
 template <class In>
 template <class T, class S>
 auto TaskTree<In, Branches>::route(const Node<T>& node, S&& stage) {
-  detail::require_single<S>();
-  const detail::Source from = source(node, "route");
-  using Branch = detail::ItemBranch<T, typename decltype(detail::route_of<detail::MadeBy<S, T>>())::type>;
-  return add<T>(std::forward<S>(stage), std::make_unique<Branch>(std::vector{from}, state_->nodes[from.node]->rank()));
+  using Yield = typename decltype(detail::route_of<detail::MadeBy<S, T>>())::type;
+  return take<Yield, T>(source(node, "route"), std::forward<S>(stage));
 }
 
 template <class In>
 template <class S, class... T>
 auto TaskTree<In, Branches>::merge(S&& stage, const Node<T>&... nodes) {
   static_assert(sizeof...(T) != 0, "taskmgr: merge(stage, nodes...) needs a node to merge");
-  detail::require_single<S>();
-  const std::vector<detail::Source> from{source(nodes, "merge")...};
+  detail::List<detail::Source> from = detail::sources(source(nodes, "merge")...);
   std::size_t rank = 0;
   for (const detail::Source& each : from) rank = std::max(rank, state_->nodes[each.node]->rank() + 1);
   (require_whole(nodes, from), ...);
   using Task = typename detail::MergedOf<T...>::Task;
   using Branch = detail::MergeBranch<detail::GiveWhole<detail::MergedBy<S, Task>>, T...>;
-  return add<Task>(std::forward<S>(stage), std::make_unique<Branch>(from, rank));
+  return add<Branch, Task>(std::forward<S>(stage), std::move(from), rank);
+}
+
+template <class In>
+template <class Yield, class T, class S>
+auto TaskTree<In, Branches>::take(const detail::Source& from, S&& stage) {
+  return add<detail::ItemBranch<T, Yield>, T>(std::forward<S>(stage), detail::sources(from), state_->nodes[from.node]->rank());
 }
 
 template <class In>
@@ -250,7 +244,7 @@ detail::Source TaskTree<In, Branches>::source(const Node<T>& node, const char* c
 /// What a merge is to take, from `all`, can be copied, or nobody else wants it, nor it itself once more.
 template <class In>
 template <class T>
-void TaskTree<In, Branches>::require_whole(const Node<T>& node, const std::vector<detail::Source>& all) const {
+void TaskTree<In, Branches>::require_whole(const Node<T>& node, const detail::List<detail::Source>& all) const {
   if constexpr (!detail::can_be_copied<T>()) {
     const detail::Source from{Access::index(node), Access::outlet(node)};
     if (!is_taken(from, false) && std::count(all.begin(), all.end(), from) == 1) return;
@@ -270,10 +264,13 @@ bool TaskTree<In, Branches>::is_taken(const detail::Source& from, bool by_merges
 }
 
 template <class In>
-template <class Task, class S, class Branch>
-auto TaskTree<In, Branches>::add(S&& stage, std::unique_ptr<Branch> branch) {
+template <class Branch, class Task, class S>
+auto TaskTree<In, Branches>::add(S&& stage, detail::List<detail::Source> from, std::size_t rank) {
   require_rest("a new node");
+  static_assert(!detail::is_tree<std::decay_t<S>>,
+                "taskmgr: a node of a tree with branches is one stage: add those of a tree one by one");
   using Handle = typename Branch::Handle;
+  detail::Owner<const detail::AnyBranch> branch{new Branch(std::move(from), rank)};
   detail::Stages stages;
   if constexpr (detail::StageFor<S>::template takes<Task> && !detail::is_tree<std::decay_t<S>>) {
     detail::StageFor<S>::template append<Task, false>(stages, std::forward<S>(stage));
@@ -281,7 +278,7 @@ auto TaskTree<In, Branches>::add(S&& stage, std::unique_ptr<Branch> branch) {
   state_->nodes.make_room(1);
   state_->stages.make_room(1);
   const std::size_t index = state_->nodes.size();
-  state_->nodes.push_back(std::shared_ptr<const detail::AnyBranch>(std::move(branch)));
+  state_->nodes.push_back(std::move(branch));
   state_->stages.push_back(std::move(stages[0]));
   return Access::make<Handle>(state_->number, index, Branch::outlet);
 }

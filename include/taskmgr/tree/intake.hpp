@@ -90,14 +90,16 @@ class Outlet final : public AnyOutlet {
 };
 
 /// The nodes from one that has no node before it to another.
-using NodePath = std::vector<AnyNodeRun*>;
+using NodePath = List<AnyNodeRun*>;
 
 [[nodiscard]] inline NodePath path_to(AnyNodeRun& node) {
+  NodePath backwards;
+  AnyNodeRun* at = &node;
+  for (; at->inlet() != nullptr; at = &at->inlet()->node()) backwards.push_back(at);
   NodePath path;
-  for (AnyNodeRun* at = &node;; at = &at->inlet()->node()) {
-    path.insert(path.begin(), at);
-    if (at->inlet() == nullptr) return path;
-  }
+  path.push_back(at);
+  for (std::size_t k = backwards.size(); k-- > 0;) path.push_back(backwards[k]);
+  return path;
 }
 
 /// Calls `visit(depth, item)` for an item of a path's node and all that was made of it along the path, in split order, until

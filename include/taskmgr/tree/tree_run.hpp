@@ -54,8 +54,9 @@ struct TreeState {
     return !observers.empty() || options.trace;
   }
   /// The stages that a stage takes from.
-  [[nodiscard]] std::vector<std::size_t> before(std::size_t k) const {
-    return k != 0 ? std::vector<std::size_t>{k - 1} : std::vector<std::size_t>{};
+  template <class Indices = std::vector<std::size_t>>
+  [[nodiscard]] Indices before(std::size_t k) const {
+    return k != 0 ? Indices{k - 1} : Indices{};
   }
 
   std::mutex mutex;
