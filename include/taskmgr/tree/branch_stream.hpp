@@ -57,8 +57,8 @@ class BranchStreamed final : public AnyFlow<In, Branches> {
     std::optional<Run<In, Branches, Report>> run{};
     std::size_t size = 0;
     std::size_t handed_out = 0;
-    std::vector<std::size_t> done{};  // and not handed out; guarded by the stream's lock, as the next
-    std::vector<bool> is_done{};      // by slot, where the order counts
+    List<std::size_t> done{};  // and not handed out; guarded by the stream's lock, as the next
+    Array<bool> is_done{};     // by slot, where the order counts
   };
   /// What a run tells.
   struct Teller {
@@ -69,7 +69,7 @@ class BranchStreamed final : public AnyFlow<In, Branches> {
   };
 
   static constexpr std::size_t usual_window = 1024;
-  static constexpr std::chrono::milliseconds moment{1};
+  static constexpr std::chrono::nanoseconds moment{1'000'000};
   static constexpr std::size_t npos = HashIndex::npos;
 
   void launch_more();
@@ -142,7 +142,7 @@ void BranchStreamed<In, Tasks>::launch_more() {
     batch->store = std::make_shared<Store<In, Branches>>();
     batch->size = tasks.size();
     batch->done.reserve(tasks.size());
-    if (ordered_) batch->is_done.resize(tasks.size());
+    if (ordered_) batch->is_done = Array<bool>(new bool[tasks.size()]());
     Array<std::uint64_t> numbers{new std::uint64_t[tasks.size()]};
     for (std::size_t slot = 0; slot != tasks.size(); ++slot) numbers[slot] = pulled_++;
     batch->store->adopt(std::move(tasks));
