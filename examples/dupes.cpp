@@ -30,6 +30,7 @@
 /// Exit code: 0 if everything was read, whether or not there are duplicates; 1 if something was not; 2 for wrong usage, or if
 /// the result could not be written.
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
@@ -47,7 +48,6 @@
 #include <cstdint>
 #include <cstdio>
 #include <exception>
-#include <filesystem>
 #include <functional>
 #include <iterator>
 #include <map>
@@ -55,6 +55,7 @@
 #include <new>
 #include <span>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <tuple>
 #include <utility>
@@ -224,16 +225,24 @@ struct Listing {
 };
 
 [[nodiscard]] Listing list(const std::string& folder) {
+  const std::unique_ptr<DIR, int (*)(DIR*)> opened{::opendir(folder.c_str()), &::closedir};
+  if (opened == nullptr) fail(folder, errno);
+  const std::string before = folder.ends_with('/') ? folder : folder + '/';
   Listing found;
-  std::error_code error;
-  std::filesystem::directory_iterator entry{folder, error};
-  for (; !error && entry != std::filesystem::directory_iterator{}; entry.increment(error)) {
-    const std::string& path = entry->path().native();
+  errno = 0;
+  for (const dirent* entry = nullptr; (entry = ::readdir(opened.get())) != nullptr; errno = 0) {
+    const std::string_view name = entry->d_name;
+    if (name == "." || name == "..") continue;
+    // most file systems say what it is: then only files are looked at, and those from here, not from the root
+    if (entry->d_type != DT_REG && entry->d_type != DT_DIR && entry->d_type != DT_UNKNOWN) continue;
+    std::string path = before;
+    path += name;
     struct stat about {};
-    if (::lstat(path.c_str(), &about) == 0) found.add(path, about);
-    else found.problems.push_back({path, reason(errno)});
+    if (entry->d_type == DT_DIR) found.folders.push_back(std::move(path));
+    else if (::fstatat(::dirfd(opened.get()), entry->d_name, &about, AT_SYMLINK_NOFOLLOW) == 0) found.add(path, about);
+    else found.problems.push_back({std::move(path), reason(errno)});
   }
-  if (error) fail(folder, error.value());
+  if (errno != 0) fail(folder, errno);
   return found;
 }
 
