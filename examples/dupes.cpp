@@ -309,6 +309,7 @@ class Search {
     for (auto group = to_do; group != groups.end(); ++group) files.insert(files.end(), group->begin(), group->end());
     groups.erase(to_do, groups.end());
     if (files.empty()) return groups;
+    if (known == 0) std::sort(files.begin(), files.end(), std::less<>{});  // in the order of inodes: neighbours share their folders
 
     const TaskManager hasher{[&](const File* file) { return digest(*file); }, options(step, true)};
     const auto report = hasher.start(files);
