@@ -113,7 +113,7 @@ class Flow final : public AnyFlow<Task, R>, public RemoteAttempts<Flow<F, Task, 
         in_coroutines_(this->options().mode == Mode::coroutine),
         places_(at_a_time(this->progress().total)),
         window_(how.window != 0 ? how.window : first_window()),
-        widest_(how.window != 0 || (alone_ && !is_fed) || in_coroutines_ ? window_ : std::max<std::size_t>(1024, 8 * places_)),
+        widest_(how.window != 0 || alone_ || in_coroutines_ ? window_ : std::max<std::size_t>(1024, 8 * places_)),
         shares_duplicates_(Keyed<Task> && this->options().duplicates == Duplicates::share),
         waiting_(widest_) {
     passages_.resize(widest_);
@@ -138,6 +138,8 @@ class Flow final : public AnyFlow<Task, R>, public RemoteAttempts<Flow<F, Task, 
   [[nodiscard]] bool is_over() const noexcept { return ended_; }
   /// What the source calls the task of the current outcome.
   [[nodiscard]] std::size_t current() const noexcept { return at(current_id_).origin; }
+  /// What a task took lately, in ns; negative: not known.
+  [[nodiscard]] std::int64_t per_task() const noexcept { return per_task_.load(std::memory_order_relaxed); }
   /// There is none now: works, or waits until there may be one.
   void get_on() noexcept {
     get_on([this] { return done_count_.load() != 0 || (!over_ && runs_low() && source_.has_news()); });
@@ -176,7 +178,7 @@ class Flow final : public AnyFlow<Task, R>, public RemoteAttempts<Flow<F, Task, 
     return total != 0 ? std::min(most, total) : most;
   }
   [[nodiscard]] std::size_t first_window() const noexcept {
-    if (alone_ && !is_fed) return 1;
+    if (alone_) return 1;
     return in_coroutines_ ? places_ + std::clamp<std::size_t>(places_, 16, 1024) : std::max<std::size_t>(16, 2 * places_);
   }
   /// So few are pulled and not handed out that others are.
