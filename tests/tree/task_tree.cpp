@@ -342,7 +342,7 @@ TEST_CASE("a result whose move throws on the way to the next stage fails its own
       tree.set_mode(how);
       const auto report = tree.start(numbers(20));
       CHECK(report.cancelled == 0);
-      const int moves = how == TreeMode::serial ? 1 : 3;  // between the stages
+      const int moves = how == TreeMode::serial ? 1 : 2;  // between the stages
       CHECK(report.failed == (at <= moves ? 1 : 0));
       CHECK(report.success_map().contains(4));
     }
@@ -414,6 +414,26 @@ TEST_CASE("a pipeline's stages run at the same time, and each result goes on at 
                         {}}});
   tree.set_mode(TreeMode::pipeline);
   CHECK(tree.start({0, 1}).ok());
+}
+
+TEST_CASE("what was quick does not wait for what is slow, however many go on together") {
+  for (const Mode second : support::modes_in_memory) {
+    CAPTURE(support::name(second));
+    support::Counter through;
+    Tree tree = tree_of({{[](Context&, int x) { return x; }, {.mode = Mode::serial}},
+                         {[&](Context&, int x) {
+                            if (x == 3000) CHECK(through.wait_for(3000, 10s));  // of those before it
+                            return x;
+                          },
+                          {.mode = Mode::serial}},
+                         {[&](Context&, int x) {
+                            through.add();
+                            return x;
+                          },
+                          {.mode = second, .workers = 2}}});
+    tree.set_mode(TreeMode::pipeline);
+    CHECK(tree.start(numbers(3010)).ok());
+  }
 }
 
 TEST_CASE("a run is cancelled in any stage, at any moment, and every task has an outcome") {

@@ -8,70 +8,60 @@
 #include <atomic>
 #include <cstddef>
 #include <limits>
-#include <mutex>
-#include <type_traits>
+#include <memory>
+#include <new>
 #include <utility>
 
-#include "../core/list.hpp"
+#include "../core/outcome.hpp"
 #include "../run/job.hpp"
 
 namespace taskmgr::detail {
-
-/// A value that can be moved about without an exception; what cannot by itself lies on the heap.
-template <class T>
-class Parcel {
- public:
-  explicit Parcel(T&& value) : value_(pack(std::move(value))) {}
-  [[nodiscard]] T& operator*() noexcept {
-    if constexpr (as_it_is) return value_;
-    else return *value_;
-  }
-
- private:
-  static constexpr bool as_it_is = std::is_nothrow_move_constructible_v<T> && std::is_nothrow_move_assignable_v<T> &&
-                                   alignof(T) <= __STDCPP_DEFAULT_NEW_ALIGNMENT__;
-  using Packed = std::conditional_t<as_it_is, T, Owner<T>>;
-  static Packed pack(T&& value) {
-    if constexpr (as_it_is) return std::move(value);
-    else return Owner{new T(std::move(value))};
-  }
-  Packed value_;
-};
 
 /// A value on its way through a tree, and the initial task that it came of: the slot of that in the report.
 template <class T>
 struct Item {
   std::size_t origin;
-  Parcel<T> value;
+  T value;
 };
 
-/// A bounded queue from one thread to another. Items cross some at a time: however many there are.
+/// A bounded queue from one thread to another. An item is made in its place and stays there until it is taken.
 ///
-/// Nobody waits in here. The two sides wait in their own ways, and are called by the jobs given: the one who takes when there
-/// is something for him, or the end; the one who puts when there is room again.
+/// Nobody waits in here, and there is no lock. The two sides wait in their own ways, and are called by the jobs given: the one
+/// who takes when he is told that there is something for him, or the end; the one who puts when there is room again. What is
+/// put can be taken before it is told of, by one who looks.
 template <class T>
 class Channel {
  public:
-  /// At most `capacity` items, at least 1.
-  explicit Channel(std::size_t capacity) noexcept : capacity_(capacity) {}
+  /// For at most `capacity` items, at least 1.
+  explicit Channel(std::size_t capacity) noexcept : release_(std::clamp<std::size_t>(capacity / 4, 1, 64)), capacity_(capacity) {}
+  Channel(const Channel&) = delete;
+  Channel& operator=(const Channel&) = delete;
+  ~Channel();
 
-  /// Before the first use. Either may be called by the other side's thread, at any time, and must not throw.
-  void connect(Job putter, Job taker) noexcept {
+  /// Before the first use. `taker_looks`: now and then, without being told. Either job may be called by the other side's thread, at any time, and must not throw.
+  void connect(Job putter, Job taker, bool taker_looks) noexcept {
     putter_ = putter;
     taker_ = taker;
+    taker_looks_ = taker_looks;
   }
 
   // --- the side that puts
 
-  [[nodiscard]] bool has_room() const noexcept { return room() != 0; }
-  /// For so many items.
-  [[nodiscard]] std::size_t room() const noexcept {
-    return open_.load() ? std::numeric_limits<std::size_t>::max() : capacity_ - std::min(size_.load(), capacity_);
+  [[nodiscard]] bool taker_looks() const noexcept { return taker_looks_; }
+  /// More, or fewer, from now on; no fewer than at first.
+  void set_capacity(std::size_t capacity) noexcept { capacity_ = capacity; }
+  /// For one item. Where there was none, there is when half of it is free: for one item it is not worth to be called.
+  [[nodiscard]] bool has_room() noexcept { return put_ != limit_ || look_for_room(); }
+  /// There is room: makes an item of what `make` returns. Throws what that does, or `std::bad_alloc`; then there is none.
+  template <class Make>
+  void put(std::size_t origin, const Make& make);
+  [[nodiscard]] std::size_t untold() const noexcept { return put_ - told_; }
+  /// Tells who takes of what was put.
+  void announce() noexcept {
+    if (std::exchange(told_, put_) == put_) return;
+    shown_.store(put_);  // again, in one order with his rest: see `Crew::rest_for`
+    taker_();
   }
-
-  /// Takes from the front of `items` as many as there is room for; says how many. Throws `std::bad_alloc`: then none.
-  [[nodiscard]] std::size_t put(List<Item<T>>& items, std::size_t first);
-
   /// Nothing more is put.
   void close() noexcept {
     closed_.store(true);
@@ -87,55 +77,142 @@ class Channel {
   // --- the side that takes
 
   /// There is something to take, or the end.
-  [[nodiscard]] bool has_news() const noexcept { return ready_.load() || closed_.load(); }
+  [[nodiscard]] bool has_news() const noexcept { return shown_.load() != taken_ || closed_.load(); }
+  /// Nothing is left and nothing comes.
+  [[nodiscard]] bool ended() const noexcept { return closed_.load() && shown_.load() == taken_; }
 
-  /// Exchanges all that waits with `items`, which is empty; false if there is nothing.
-  [[nodiscard]] bool take(List<Item<T>>& items) noexcept;
-
-  /// So many of those that were taken wait no longer: there is room for others.
-  void done_with(std::size_t items) noexcept {
-    if (size_.fetch_sub(items) >= capacity_) putter_();  // it may have found no room
-  }
-
-  /// Nothing is left and nothing comes. After `take` has given nothing.
-  [[nodiscard]] bool ended() const noexcept { return closed_.load() && !ready_.load(); }
+  /// The item whose turn it is, or null if there is none now. It stays until it is taken.
+  [[nodiscard]] Item<T>* front() noexcept;
+  /// The one in front has been taken: ends it.
+  void pop() noexcept;
 
  private:
-  const std::size_t capacity_;
+  struct Link {
+    Link* next = nullptr;
+  };
+  static constexpr std::size_t in_block = std::clamp<std::size_t>(4096 / sizeof(Item<T>), 1, 256);
+  struct Block : Link {
+    Cell<Item<T>> cells[in_block];
+  };
+  static constexpr std::size_t nowhere = std::numeric_limits<std::size_t>::max();
+
+  [[nodiscard]] static Item<T>& item(Link* block, std::size_t k) noexcept { return static_cast<Block*>(block)->cells[k].value; }
+  [[nodiscard]] bool look_for_room() noexcept;
+  void add_block();
+  void next_block() noexcept;
+  void make_room() noexcept;
+
+  // each of the numbers counts items from the first on
+  const std::size_t release_;  // items that are taken until there is room for as many
   Job putter_{nullptr, nullptr};
   Job taker_{nullptr, nullptr};
-  std::mutex mutex_;
-  List<Item<T>> waiting_;
-  std::atomic<std::size_t> size_{0};  // of what was put and is not done with
-  std::atomic<bool> ready_{false};    // something waits
+  bool taker_looks_ = false;
+  Link root_;  // before the first block
   std::atomic<bool> closed_{false};
   std::atomic<bool> open_{false};
+
+  // written by who puts
+  alignas(64) std::atomic<std::size_t> shown_{0};
+  std::atomic<std::size_t> room_at_{nowhere};  // that are to be taken until he is called
+  std::size_t capacity_;
+  std::size_t put_ = 0;
+  std::size_t told_ = 0;
+  std::size_t limit_ = 0;  // he looks again for room when so many were put
+  Link* last_ = &root_;
+  std::size_t put_at_ = in_block;
+
+  // written by who takes
+  alignas(64) std::atomic<std::size_t> released_{0};
+  std::size_t taken_ = 0;
+  std::size_t seen_ = 0;
+  Link* first_ = &root_;
+  std::size_t take_at_ = in_block;
+
+  alignas(64) std::atomic<Block*> spare_{nullptr};  // to be used again
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
 
 template <class T>
-std::size_t Channel<T>::put(List<Item<T>>& items, std::size_t first) {
-  const std::size_t count = std::min(room(), items.size() - first);
-  if (count == 0) return 0;
-  {
-    const std::scoped_lock lock(mutex_);
-    waiting_.make_room(count);
-    for (std::size_t k = first; k != first + count; ++k) waiting_.push_back(std::move(items[k]));
-    size_.fetch_add(count, std::memory_order_relaxed);
-    ready_.store(true);
+Channel<T>::~Channel() {
+  while (front() != nullptr) pop();
+  for (Link* left = first_; left != nullptr;) {
+    Link* const block = std::exchange(left, left->next);
+    if (block != &root_) delete static_cast<Block*>(block);
   }
-  taker_();
-  return count;
+  delete spare_.load();
 }
 
 template <class T>
-bool Channel<T>::take(List<Item<T>>& items) noexcept {
-  if (!ready_.load()) return false;
-  const std::scoped_lock lock(mutex_);
-  std::swap(items, waiting_);
-  ready_.store(false);
+template <class Make>
+void Channel<T>::put(std::size_t origin, const Make& make) {
+  if (put_at_ == in_block) add_block();
+  ::new (static_cast<void*>(std::addressof(item(last_, put_at_)))) Item<T>{origin, make()};
+  ++put_at_;
+  shown_.store(++put_, std::memory_order_release);
+}
+
+template <class T>
+void Channel<T>::add_block() {
+  Block* block = spare_.exchange(nullptr);
+  if (block == nullptr) block = new Block;
+  block->next = nullptr;
+  last_->next = block;  // seen by who takes with the first item in it
+  last_ = block;
+  put_at_ = 0;
+}
+
+template <class T>
+bool Channel<T>::look_for_room() noexcept {
+  const std::size_t waiting = put_ - released_.load();
+  const bool called = room_at_.load(std::memory_order_relaxed) != nowhere;
+  if (open_.load()) {
+    limit_ = nowhere;
+  } else if (waiting <= (called ? capacity_ / 2 : capacity_ - 1)) {
+    limit_ = put_ + capacity_ - waiting;
+  } else if (called) {
+    return false;
+  } else {
+    room_at_.store(put_ - capacity_ / 2);
+    return look_for_room();  // it may have been taken meanwhile, by one who did not know
+  }
+  room_at_.store(nowhere, std::memory_order_relaxed);
   return true;
+}
+
+template <class T>
+Item<T>* Channel<T>::front() noexcept {
+  if (taken_ == seen_) {
+    seen_ = shown_.load();
+    if (taken_ == seen_) {
+      make_room();
+      return nullptr;
+    }
+  }
+  if (take_at_ == in_block) next_block();
+  return &item(first_, take_at_);
+}
+
+template <class T>
+void Channel<T>::pop() noexcept {
+  item(first_, take_at_++).~Item<T>();
+  ++taken_;
+  if (taken_ - released_.load(std::memory_order_relaxed) >= release_) make_room();
+}
+
+template <class T>
+void Channel<T>::next_block() noexcept {
+  Link* const old = std::exchange(first_, first_->next);
+  if (old != &root_) delete spare_.exchange(static_cast<Block*>(old));
+  take_at_ = 0;
+}
+
+/// For as many as were taken.
+template <class T>
+void Channel<T>::make_room() noexcept {
+  if (released_.load(std::memory_order_relaxed) == taken_) return;
+  released_.store(taken_);
+  if (taken_ >= room_at_.load()) putter_();
 }
 
 }  // namespace taskmgr::detail

@@ -4,7 +4,6 @@
 /// \file
 /// What a stage of a tree takes: the initial tasks, or what the stage before it makes.
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -39,7 +38,7 @@ class Feed {
 
   /// `shares`: equal values are one from here on, and the first of each is kept.
   Feed(std::size_t capacity, bool shares, AnyLedger& ledger, const StagePlace& place)
-      : channel_(capacity), release_(std::max<std::size_t>(1, capacity / 4)), shares_(shares), ledger_(ledger), place_(place) {}
+      : channel_(capacity), shares_(shares), ledger_(ledger), place_(place) {}
 
   /// It is the first stage's: what the initial tasks share has been found already.
   void begin_with(Initial<T>& initial) noexcept { initial_ = &initial; }
@@ -52,18 +51,18 @@ class Feed {
   [[nodiscard]] const T& take(std::optional<T>& room);
   /// `take` has thrown, inside a `catch`: that task alone has failed.
   void drop() noexcept {
-    fail_by_exception(ledger_, items_[at_].origin, 1, place_);
-    next_item();
+    fail_by_exception(ledger_, item_->origin, 1, place_);
+    channel_.pop();
   }
   [[nodiscard]] std::uint64_t number() const noexcept { return ledger_.number(origin_); }
   [[nodiscard]] std::size_t origin() const noexcept { return origin_; }
   [[nodiscard]] bool has_news() const noexcept {
-    return initial_ != nullptr ? initial_->peek() != Next::nothing : at_ != items_.size() || channel_.has_news();
+    return initial_ != nullptr ? initial_->peek() != Next::nothing : channel_.has_news();
   }
 
   /// All has been taken, and nothing comes.
   [[nodiscard]] bool ended() const noexcept {
-    return initial_ != nullptr ? initial_->peek() == Next::end : at_ == items_.size() && channel_.ended();
+    return initial_ != nullptr ? initial_->peek() == Next::end : channel_.ended();
   }
 
  private:
@@ -73,25 +72,17 @@ class Feed {
     T value;
   };
 
-  void next_item() noexcept {
-    ++at_;
-    if (++taken_ < release_ && at_ != items_.size()) return;
-    channel_.done_with(std::exchange(taken_, 0));
-  }
   [[nodiscard]] bool joins(Item<T>& item);
 
   Channel<T> channel_;
-  const std::size_t release_;  // items that are taken until the other side is told
   const bool shares_;
   AnyLedger& ledger_;
   const StagePlace& place_;
   Initial<T>* initial_ = nullptr;
   StageTrace<Hop>* trace_ = nullptr;
-  List<Item<T>> items_;
-  std::size_t at_ = 0;
-  std::size_t taken_ = 0;
-  std::size_t origin_ = 0;  // of what was taken last
-  bool is_kept_ = false;    // the item that it is at is the last one that was kept
+  Item<T>* item_ = nullptr;  // that it is at
+  std::size_t origin_ = 0;   // of what was taken last
+  bool is_kept_ = false;     // the item that it is at is the last one that was kept
   std::deque<Kept> kept_;
   HashIndex index_;
 };
@@ -102,30 +93,25 @@ template <class T>
 Next Feed<T>::advance() {
   if (initial_ != nullptr) return initial_->advance();
   for (;;) {
-    if (at_ == items_.size()) {
-      at_ = 0;
-      items_.clear();
-      if (!channel_.take(items_)) return channel_.ended() ? Next::end : Next::nothing;
-    }
+    item_ = channel_.front();
+    if (item_ == nullptr) return channel_.ended() ? Next::end : Next::nothing;
     try {
-      if (is_kept_ || !shares_ || !joins(items_[at_])) return Next::task;
+      if (is_kept_ || !shares_ || !joins(*item_)) return Next::task;
+      channel_.pop();
     } catch (...) {  // its move, hash or equality did
       drop();
-      continue;
     }
-    next_item();
   }
 }
 
 template <class T>
 const T& Feed<T>::take(std::optional<T>& room) {
   if (initial_ != nullptr) return initial_->task(origin_ = initial_->take());
-  Item<T>& item = items_[at_];
-  origin_ = item.origin;
+  origin_ = item_->origin;
   const T* task = nullptr;
   if (std::exchange(is_kept_, false)) task = &kept_.back().value;
-  else task = &room.emplace(std::move(*item.value));
-  next_item();
+  else task = &room.emplace(std::move(item_->value));
+  channel_.pop();
   return *task;
 }
 
@@ -133,16 +119,16 @@ const T& Feed<T>::take(std::optional<T>& room) {
 template <class T>
 bool Feed<T>::joins([[maybe_unused]] Item<T>& item) {
   if constexpr (Keyed<T>) {
-    const std::size_t hash = KeyHash<T>{}(*item.value);
+    const std::size_t hash = KeyHash<T>{}(item.value);
     const auto hash_at = [this](std::size_t k) { return kept_[k].hash; };
-    const auto same = [&](std::size_t k) { return detail::equal(kept_[k].value, *item.value); };
+    const auto same = [&](std::size_t k) { return detail::equal(kept_[k].value, item.value); };
     index_.make_room(kept_.size() + 1, kept_.size() + 1, hash_at);
     if (const std::size_t first = index_.find(hash, same); first != HashIndex::npos) {
       if (trace_ != nullptr) trace_->join(ledger_.number(item.origin), ledger_.number(kept_[first].origin));
       ledger_.join(item.origin, kept_[first].origin);
       return true;
     }
-    kept_.push_back({item.origin, hash, std::move(*item.value)});
+    kept_.push_back({item.origin, hash, std::move(item.value)});
     index_.find_or_insert(hash, kept_.size() - 1, [](std::size_t) { return false; });
     is_kept_ = true;
   }

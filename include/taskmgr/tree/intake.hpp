@@ -59,11 +59,16 @@ class Outlet final : public AnyOutlet {
   void take_back_to(std::size_t size) noexcept { size_ = size; }
 
   [[nodiscard]] std::size_t not_shown() const noexcept { return size_ - shown_.load(std::memory_order_relaxed); }
+  /// What was added can be taken, by one who looks.
   void show() noexcept {
     const std::size_t more = not_shown();
     if (more == 0) return;
     for (AnyNodeRun* taker : takers_) taker->expect(more);
-    shown_.store(size_);
+    shown_.store(size_, std::memory_order_release);
+  }
+  /// Tells those who take of what was shown.
+  void tell() noexcept {
+    shown_.store(size_);  // again, in one order with their rest: see `Crew::rest_for`
     for (AnyNodeRun* taker : takers_) taker->nudge();
   }
   void close() noexcept {

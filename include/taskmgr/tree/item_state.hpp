@@ -143,6 +143,8 @@ class AnyNodeRun : public AnyLedger {
   // --- the stage that runs it
 
   virtual void run_by(class AnyStageRun& run) noexcept = 0;
+  /// It looks for items now and then, without being nudged.
+  [[nodiscard]] bool looks() const noexcept { return looks_; }
   /// There are items to take, or their end, or room to give on.
   void nudge() noexcept { nudge_(); }
   /// By the node before: so many more items wait.
@@ -190,6 +192,7 @@ class AnyNodeRun : public AnyLedger {
   Segments<ItemState> items_;
   std::atomic<std::size_t> waiting_{0};  // items that are shown and not taken
   Job nudge_{nullptr, nullptr};
+  bool looks_ = false;
 
  private:
   void finish(std::size_t k) noexcept;

@@ -69,10 +69,10 @@ class Results {
   /// The origin has this result. Throws what a move of it does; then it has none yet.
   virtual void succeed(std::size_t origin, Out&& value, int attempts) = 0;
 
-  // Where results go on from here, they may do so some at a time: what is kept back goes with `hand_on`, at the latest when
-  // nothing else is to be done, or when `keeps_enough`. Whoever drives the stage waits for room.
+  // Where results go on from here, those who take them may be told of some at a time, by `hand_on`: at the latest when nothing else
+  // is to be done, or when enough has been kept back; `may_last`: before it can tell again. Whoever drives the stage waits for room.
   [[nodiscard]] virtual bool keeps_back() const noexcept { return false; }
-  [[nodiscard]] virtual bool keeps_enough() const noexcept { return false; }
+  [[nodiscard]] virtual bool keeps_enough([[maybe_unused]] bool may_last) const noexcept { return false; }
   virtual void hand_on() noexcept {}
   [[nodiscard]] virtual bool has_room() const noexcept { return true; }
   /// There is always room from now on.

@@ -143,6 +143,7 @@ class NodeRun final : public Intake, public Results<typename Yield::Result> {
 
   void run_by(AnyStageRun& run) noexcept override {
     this->nudge_ = job_of<&AnyStageRun::nudge>(run);
+    this->looks_ = run.looks();
     run.begin_with(static_cast<Initial<T>*>(this));
     run.end_in(static_cast<Results<R>*>(this));
   }
@@ -160,7 +161,9 @@ class NodeRun final : public Intake, public Results<typename Yield::Result> {
   // --- Results
   void succeed(std::size_t k, R&& result, int attempts) override;
   [[nodiscard]] bool keeps_back() const noexcept override { return made_ != 0; }
-  [[nodiscard]] bool keeps_enough() const noexcept override { return made_ >= enough_; }
+  [[nodiscard]] bool keeps_enough(bool may_last) const noexcept override {
+    return made_ >= enough_ || (may_last && made_ != 0 && !takers_look());
+  }
   void hand_on() noexcept override;
   [[nodiscard]] bool has_room() const noexcept override { return room() != 0; }
   void open_wide() noexcept override { capacity_ = std::numeric_limits<std::size_t>::max(); }
@@ -170,10 +173,17 @@ class NodeRun final : public Intake, public Results<typename Yield::Result> {
   }
 
  private:
-  /// Of items that are made, so many are shown together at most.
+  /// Of items that are made, so many are told of together at most.
   static constexpr std::size_t together = 256;
   using Kept = std::optional<typename Yield::Kept>;
 
+  [[nodiscard]] bool takers_look() const noexcept {
+    bool all = true;
+    yield_.for_each([&](const auto& outlet) {
+      for (const AnyNodeRun* taker : outlet.takers()) all = all && taker->looks();
+    });
+    return all;
+  }
   [[nodiscard]] std::size_t room() const noexcept {
     std::size_t waiting = 0;
     yield_.for_each([&](auto& outlet) { waiting = std::max(waiting, outlet.waiting()); });
@@ -183,7 +193,7 @@ class NodeRun final : public Intake, public Results<typename Yield::Result> {
   std::size_t capacity_;
   mutable Yield yield_;
   Segments<Kept> kept_;  // by item
-  std::size_t made_ = 0;  // items that are not shown yet
+  std::size_t made_ = 0;  // items that nobody was told of yet
   std::size_t enough_ = 1;
 };
 
@@ -231,13 +241,14 @@ void NodeRun<Intake, Yield>::succeed(std::size_t k, R&& result, int attempts) {
   item.state = State::succeeded;
   item.open.fetch_add(of_them * outlet.takers().size(), std::memory_order_relaxed);
   made_ += of_them;
+  yield_.for_each([](auto& made) { made.show(); });
   this->close_one(k);
   this->forget(k);
 }
 
 template <class Intake, class Yield>
 void NodeRun<Intake, Yield>::hand_on() noexcept {
-  yield_.for_each([](auto& outlet) { outlet.show(); });
+  yield_.for_each([](auto& outlet) { outlet.tell(); });
   made_ = 0;
   enough_ = std::clamp<std::size_t>(room(), 1, together);
 }

@@ -4,38 +4,44 @@
 /// \file
 /// A stage that runs at the same time as its neighbours: a flow from a feed to a channel.
 
+#include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <limits>
+#include <type_traits>
 #include <utility>
 
 #include "../core/outcome.hpp"
 #include "../run/flow.hpp"
+#include "../run/serial_flow.hpp"
 #include "channel.hpp"
 #include "feed.hpp"
 #include "stage_run.hpp"
 
 namespace taskmgr::detail {
 
-template <class F, class T, class R>
+/// `Way` is a `Flow`, or for serial mode a `SerialFlow`.
+template <class F, class T, class R, class Way>
 class PipelinedStage final : public StageRun<F, T, R> {
   using Base = StageRun<F, T, R>;
 
  public:
   PipelinedStage(ManagerState<F>& manager, StagePlace place, const TreeTerms& terms)
       : Base(manager, std::move(place), terms),
-        feed_(terms.options.capacity != 0 ? terms.options.capacity : usual_capacity, this->shares_, this->ledger_, this->place_),
-        flow_(this->terms(everything, 0, terms.began), this->function_, this->workshop_, feed_, {.window = window_of(terms.options)}) {
+        adapts_(terms.options.capacity == 0),
+        feed_(adapts_ ? least : terms.options.capacity, this->shares_, this->ledger_, this->place_),
+        way_(way(terms)) {
     if (this->trace_ != nullptr) feed_.trace(*this->trace_);
   }
 
   void begin_with(void* initial) noexcept override { feed_.begin_with(*static_cast<Initial<T>*>(initial)); }
-  void nudge() noexcept override { flow_.nudge(); }
+  void nudge() noexcept override { way_.nudge(); }
   void lead_to(AnyStageRun& next) noexcept override {
     next_ = static_cast<Channel<R>*>(next.input(job_of<&PipelinedStage::nudge>(*this)));
   }
   [[nodiscard]] void* input(Job putter) noexcept override {
-    feed_.channel().connect(putter, job_of<&PipelinedStage::nudge>(*this));
+    feed_.channel().connect(putter, job_of<&PipelinedStage::nudge>(*this), in_series);
     return &feed_.channel();
   }
 
@@ -44,79 +50,89 @@ class PipelinedStage final : public StageRun<F, T, R> {
     if (this->results_ != nullptr) this->results_->open_wide();
   }
   void drive() noexcept override;
-  void halt() noexcept override { flow_.halt(); }
-  [[nodiscard]] Progress progress() const noexcept override { return flow_.progress(); }
+  [[nodiscard]] bool looks() const noexcept override { return in_series; }
+  void halt() noexcept override { way_.halt(); }
+  [[nodiscard]] Progress progress() const noexcept override { return way_.progress(); }
 
  private:
   static constexpr std::size_t everything = std::numeric_limits<std::size_t>::max();
-  /// Results that may wait between two stages, if nobody says.
-  static constexpr std::size_t usual_capacity = 1024;
-  /// Of those that are done, so many go on together at most.
+  static constexpr bool in_series = std::is_same_v<Way, SerialFlow<F, T, R, Feed<T>>>;
+
+  /// Results that may wait between two stages, if nobody says: what is made in `supply`, within these bounds. What takes long
+  /// to make may be large. Where stages outnumber processors, so much bridges the time that one of them has none.
+  static constexpr std::size_t least = 1024;
+  static constexpr std::size_t most = 16384;
+  static constexpr std::int64_t supply = 10'000'000;  // ns
+  /// Of those that are done, so many go on before the next stage is told.
   static constexpr std::size_t together = 256;
 
-  /// A stage that may have little before it takes no more than its workers are at.
-  [[nodiscard]] std::size_t window_of(const TreeOptions& tree) const noexcept {
-    return tree.capacity != 0 ? worker_count(this->options_) : 0;
+  [[nodiscard]] Way way(const TreeTerms& tree) {
+    auto terms = this->terms(everything, 0, tree.began);
+    if constexpr (in_series) {
+      return Way{std::move(terms), this->function_, feed_};
+    } else {  // a stage that may have little before it takes no more than its workers are at
+      const std::size_t window = tree.options.capacity != 0 ? worker_count(this->options_) : 0;
+      return Way{std::move(terms), this->function_, this->workshop_, feed_, {.window = window}};
+    }
   }
 
+  void tell() noexcept;
   void pass(Outcome<T, R>& outcome) noexcept;
-  [[nodiscard]] bool keeps_back() const noexcept;
-  [[nodiscard]] bool keeps_enough() const noexcept;
-  void hand_on() noexcept;
+  void hand_on(std::size_t origin, Outcome<T, R>& outcome);
+  void hand_on_results() noexcept;
 
+  const bool adapts_;
   Feed<T> feed_;
-  Flow<F, T, R, Feed<T>&> flow_;
+  Way way_;
   Channel<R>* next_ = nullptr;
-  List<Item<R>> made_;  // to be handed on
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
 
-template <class F, class T, class R>
-void PipelinedStage<F, T, R>::drive() noexcept {
+template <class F, class T, class R, class Way>
+void PipelinedStage<F, T, R, Way>::drive() noexcept {
   try {
-    while (!flow_.is_over()) {
-      if (Outcome<T, R>* const outcome = flow_.next_now()) {
+    while (!way_.is_over()) {
+      if (Outcome<T, R>* const outcome = way_.next_now()) {
         pass(*outcome);
-        if (keeps_enough()) hand_on();
-      } else if (keeps_back()) {
-        hand_on();
-      } else if (!flow_.is_over()) {
-        flow_.get_on();
+        if (this->results_ != nullptr && this->results_->keeps_enough(in_series)) hand_on_results();
+      } else if (this->results_ != nullptr && this->results_->keeps_back()) {
+        hand_on_results();
+      } else if (!way_.is_over()) {
+        if (next_ != nullptr) tell();
+        way_.get_on();
       }
     }
   } catch (...) {
     this->thrown_.keep(std::current_exception());
   }
-  hand_on();
+  if (this->results_ != nullptr) hand_on_results();
   if (!feed_.ended()) this->halt_();  // what is left will not be taken any more, and nothing should wait for that
   feed_.channel().open_wide();
   if (next_ != nullptr) next_->close();
   if (this->results_ != nullptr) this->results_->no_more();
 }
 
-template <class F, class T, class R>
-bool PipelinedStage<F, T, R>::keeps_back() const noexcept {
-  return this->results_ != nullptr ? this->results_->keeps_back() : !made_.empty();
-}
-
-/// What is kept here waits as well, and counts towards what may wait.
-template <class F, class T, class R>
-bool PipelinedStage<F, T, R>::keeps_enough() const noexcept {
-  if (this->results_ != nullptr) return this->results_->keeps_enough();
-  return made_.size() >= together || (!made_.empty() && made_.size() >= next_->room());
+/// The next stage, of what was handed on.
+template <class F, class T, class R, class Way>
+void PipelinedStage<F, T, R, Way>::tell() noexcept {
+  next_->announce();
+  const std::int64_t per_task = way_.per_task();
+  if (adapts_ && per_task >= 0) {
+    next_->set_capacity(static_cast<std::size_t>(std::clamp<std::int64_t>(supply / std::max<std::int64_t>(per_task, 1), least, most)));
+  }
 }
 
 /// What a task of this stage has come to.
-template <class F, class T, class R>
-void PipelinedStage<F, T, R>::pass(Outcome<T, R>& outcome) noexcept {
-  const std::size_t origin = flow_.current();
+template <class F, class T, class R, class Way>
+void PipelinedStage<F, T, R, Way>::pass(Outcome<T, R>& outcome) noexcept {
+  const std::size_t origin = way_.current();
   this->note_duration(origin, outcome.duration());
   switch (outcome.state()) {
     case State::succeeded:
       try {
         if (this->results_ != nullptr) this->results_->succeed(origin, outcome.take(), outcome.attempts());
-        else made_.push_back({origin, Parcel<R>(outcome.take())});
+        else hand_on(origin, outcome);
       } catch (...) {
         fail_by_exception(this->ledger_, origin, outcome.attempts(), this->place_);
       }
@@ -127,26 +143,24 @@ void PipelinedStage<F, T, R>::pass(Outcome<T, R>& outcome) noexcept {
 }
 
 /// Waits where the next stage has no room, and has this one's workers go on meanwhile.
-template <class F, class T, class R>
-void PipelinedStage<F, T, R>::hand_on() noexcept {
-  if (this->results_ != nullptr) {
-    this->results_->hand_on();
-    const auto goes_on = [this] { return this->results_->has_room() || flow_.stopping(); };
-    while (!goes_on()) flow_.get_on(goes_on);
-    return;
+template <class F, class T, class R, class Way>
+void PipelinedStage<F, T, R, Way>::hand_on(std::size_t origin, Outcome<T, R>& outcome) {
+  while (!way_.stopping() && !next_->has_room()) {
+    next_->announce();
+    way_.get_on([this] { return next_->has_room() || way_.stopping(); });
   }
-  std::size_t first = 0;
-  while (first != made_.size() && !flow_.stopping()) {
-    try {
-      first += next_->put(made_, first);
-    } catch (...) {
-      this->thrown_.keep(std::current_exception());
-      this->halt_();
-    }
-    if (first != made_.size()) flow_.get_on([this] { return next_->has_room() || flow_.stopping(); });
-  }
-  for (; first != made_.size(); ++first) this->ledger_.cancel(made_[first].origin, 1);
-  made_.clear();
+  if (way_.stopping()) return this->ledger_.cancel(origin, outcome.attempts());
+  next_->put(origin, [&] { return outcome.take(); });
+  // a task that is run by `next_now` may last, and who takes is not to wait for that
+  if (in_series ? !next_->taker_looks() : next_->untold() >= together) next_->announce();
+}
+
+/// The same, where results do not go into a channel.
+template <class F, class T, class R, class Way>
+void PipelinedStage<F, T, R, Way>::hand_on_results() noexcept {
+  this->results_->hand_on();
+  const auto goes_on = [this] { return this->results_->has_room() || way_.stopping(); };
+  while (!goes_on()) way_.get_on(goes_on);
 }
 
 }  // namespace taskmgr::detail

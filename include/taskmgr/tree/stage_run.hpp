@@ -53,6 +53,8 @@ class AnyStageRun {
   /// Where the stage before puts what it makes. That one is called by `putter` when there is room again.
   [[nodiscard]] virtual void* input(Job putter) noexcept = 0;
 
+  /// It looks for what it is to take, now and then, without being nudged.
+  [[nodiscard]] virtual bool looks() const noexcept { return false; }
   /// There is room for all that the stage before it makes.
   virtual void take_all() noexcept = 0;
   /// Runs it, on the calling thread and what its mode has beside that, until nothing comes any more and all has gone on.
