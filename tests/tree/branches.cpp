@@ -367,7 +367,11 @@ TEST_CASE("the way of an initial task goes through all of its items") {
       for (int n = 1; n <= task; ++n) expected.insert(expected.end(), {"route", n % 2 == 0 ? "even" : "odd"});
       expected.push_back("merge");
       CHECK(stages == expected);
-      CHECK(report.trace(task).back().finished == last);
+      const auto way = report.trace(task);
+      CHECK(way.back().finished == last);
+      auto gathered = std::chrono::steady_clock::time_point{};
+      for (std::size_t k = 0; k + 1 != way.size(); ++k) gathered = std::max(gathered, way[k].finished);
+      CHECK(way.back().queued == gathered);
     }
     CHECK(report.trace(3)[2].task_text == "1");
     CHECK_THROWS_AS(static_cast<void>(report.trace(7)), std::out_of_range);

@@ -119,8 +119,18 @@ class BranchTrace final : public AnyTrace<Hop> {
   /// The root, then each item with all that was made of it, in split order, then the merges.
   [[nodiscard]] std::vector<Hop> way(std::size_t slot, std::uint64_t number) const override {
     std::vector<Hop> way;
+    std::vector<std::size_t> merged;  // where those of merges stand
     for (std::size_t k = 0; k != record_->size(); ++k) {
-      if (record_->node(k).inlet() == nullptr) follow(record_->node(k), slot, number, way);
+      if (record_->node(k).inlet() != nullptr) continue;
+      const std::size_t before = way.size();
+      follow(record_->node(k), slot, number, way);
+      if (before != 0 && way.size() != before) merged.push_back(before);
+    }
+    for (const std::size_t at : merged) {  // it is queued when all of the lower ranks is final
+      for (const Hop& hop : way) {
+        const bool is_before = record_->node(hop.stage_index).rank() < record_->node(way[at].stage_index).rank();
+        if (is_before) way[at].queued = std::max(way[at].queued, hop.finished);
+      }
     }
     return way;
   }
