@@ -25,30 +25,38 @@ namespace taskmgr::detail {
 
 // --- What becomes of a result. `keep` makes of it what the node keeps for good; `give` adds that to an outlet, and says to which.
 
-/// Each result is an item.
-template <class R>
-class GiveWhole {
+/// One outlet for all.
+template <class T>
+class GiveOneType {
  public:
-  using Result = R;
-  using Kept = R;
-  using Handle = Node<R>;
+  using Handle = Node<T>;
   static constexpr std::size_t outlets = 1;
-  static constexpr std::size_t of_handle = 0;  // the handle's
+  static constexpr std::size_t of_handle = 0;  // which one that stands for
 
-  explicit GiveWhole(AnyNodeRun& node) noexcept : outlet_(node) {}
-  [[nodiscard]] static Kept keep(R&& result) { return std::move(result); }
-  std::size_t give(const Kept& kept, std::size_t item) {
-    outlet_.add(kept, item);
-    return 0;
-  }
+  explicit GiveOneType(AnyNodeRun& node) noexcept : outlet_(node) {}
   template <class Visit>
   void for_each(const Visit& visit) {
     visit(outlet_);
   }
   [[nodiscard]] AnyOutlet& at(std::size_t) noexcept { return outlet_; }
 
- private:
-  Outlet<R> outlet_;
+ protected:
+  Outlet<T> outlet_;
+};
+
+/// Each result is an item.
+template <class R>
+class GiveWhole : public GiveOneType<R> {
+ public:
+  using Result = R;
+  using Kept = R;
+
+  using GiveOneType<R>::GiveOneType;
+  [[nodiscard]] static Kept keep(R&& result) { return std::move(result); }
+  std::size_t give(const Kept& kept, std::size_t item) {
+    this->outlet_.add(kept, item);
+    return 0;
+  }
 };
 
 /// The range itself can be kept: it owns its elements, which lie where they can be referred to.
@@ -64,30 +72,18 @@ inline constexpr bool keeps_elements = [] {
 }();
 
 /// Each element of each result is an item.
-template <class Range>
-class GiveElements {
+template <class Range, class T = std::ranges::range_value_t<Range>>
+class GiveElements : public GiveOneType<T> {
  public:
-  using T = std::ranges::range_value_t<Range>;
   using Result = Range;
   using Kept = std::conditional_t<keeps_elements<Range, T>, Range, TaskListOf<T>>;
-  using Handle = Node<T>;
-  static constexpr std::size_t outlets = 1;
-  static constexpr std::size_t of_handle = 0;  // the handle's
 
-  explicit GiveElements(AnyNodeRun& node) noexcept : outlet_(node) {}
+  using GiveOneType<T>::GiveOneType;
   [[nodiscard]] static Kept keep(Range&& result);
   std::size_t give(const Kept& kept, std::size_t item) {
-    for (const T& element : kept) outlet_.add(element, item);
+    for (const T& element : kept) this->outlet_.add(element, item);
     return 0;
   }
-  template <class Visit>
-  void for_each(const Visit& visit) {
-    visit(outlet_);
-  }
-  [[nodiscard]] AnyOutlet& at(std::size_t) noexcept { return outlet_; }
-
- private:
-  Outlet<T> outlet_;
 };
 
 /// Each result is an item of one of several types.
@@ -199,8 +195,8 @@ class NodeRun final : public Intake, public Results<typename Yield::Result> {
 
 // ---------------------------------------------------------------------------------------------------------------------
 
-template <class Range>
-auto GiveElements<Range>::keep(Range&& result) -> Kept {
+template <class Range, class T>
+auto GiveElements<Range, T>::keep(Range&& result) -> Kept {
   if constexpr (std::is_same_v<Kept, Range>) {
     return std::move(result);
   } else {
