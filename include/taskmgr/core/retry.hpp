@@ -24,6 +24,12 @@ class RetryPredicate {
  public:
   /// `test` says yes to an exception, which came of attempt `attempt` (counted from 1).
   explicit RetryPredicate(std::function<bool(const std::exception_ptr&, int attempt)> test) : test_(std::move(test)) {}
+  RetryPredicate(const RetryPredicate&) = default;
+  RetryPredicate(RetryPredicate&&) noexcept = default;
+  RetryPredicate& operator=(const RetryPredicate&) = default;
+  RetryPredicate& operator=(RetryPredicate&&) noexcept = default;
+  /// Never inlined: where it is, g++ 12 at -O3 takes it for one of options that were not made.
+  [[gnu::noinline]] ~RetryPredicate() {}  // NOLINT
 
   [[nodiscard]] bool operator()(const std::exception_ptr& error, int attempt) const { return test_(error, attempt); }
 

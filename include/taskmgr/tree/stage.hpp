@@ -61,8 +61,8 @@ using Stages = List<std::shared_ptr<const AnyStage>>;
 /// The name of the `index`-th stage: its manager's, unless nobody has given it one.
 template <class Named>
 [[nodiscard]] std::string stage_name(const Named& stage, std::size_t index) {
-  static const std::string usual = Options{}.name;
-  return stage.options().name != usual ? stage.options().name : "stage " + std::to_string(index);
+  static const Options usual;
+  return stage.options().name != usual.name ? stage.options().name : "stage " + std::to_string(index);
 }
 
 template <class Named>
