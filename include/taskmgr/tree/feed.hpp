@@ -9,7 +9,6 @@
 #include <deque>
 #include <exception>
 #include <optional>
-#include <string>
 #include <utility>
 
 #include "../core/error.hpp"
@@ -21,12 +20,6 @@
 #include "trace.hpp"
 
 namespace taskmgr::detail {
-
-/// Where a stage stands in its tree.
-struct StagePlace {
-  std::string name;
-  std::size_t index;
-};
 
 /// The source of a stage's flow. Of equal values that reach a stage which shares duplicates it gives the first alone.
 ///

@@ -25,6 +25,12 @@
 
 namespace taskmgr::detail {
 
+/// Where a stage stands in its tree.
+struct StagePlace {
+  std::string name;
+  std::size_t index;
+};
+
 /// What a stage says of initial tasks that go no further, whatever their type is. An initial task is known by its *origin*,
 /// the number of its slot in the report.
 ///
