@@ -184,9 +184,13 @@ TEST_CASE("a result that several tasks share is copied when it is taken") {
   CHECK(slot.attempts() == 3);
   CHECK(slot.state() == State::succeeded);
   const int task = 1;
-  taskmgr::Outcome<int, std::string> outcome{task, slot, nullptr, std::chrono::nanoseconds{0}};
+  const auto copy = [](const std::string& result) { return result; };
+  taskmgr::Outcome<int, std::string> outcome{task, slot, nullptr, std::chrono::nanoseconds{0}, nullptr, copy};
   CHECK(outcome.take() == "shared");
   CHECK(outcome.value() == "shared");
+  taskmgr::Outcome<int, std::string> only_seen{task, slot, nullptr, std::chrono::nanoseconds{0}};
+  CHECK_THROWS_AS(static_cast<void>(only_seen.take()), taskmgr::UsageError);
+  CHECK(only_seen.value() == "shared");
   slot.mark_shared(false);
   CHECK(outcome.take() == "shared");
   CHECK(outcome.value().empty());
