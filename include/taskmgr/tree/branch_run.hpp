@@ -37,37 +37,34 @@ struct TreeParts<In, Branches> {
 /// An initial task goes through ranks: when all that came of the root is final, the merges that take from there are due; when they
 /// and all that came of them are final, those of the next rank; after the last, its outcome is known.
 template <class In, class Sink>
-class BranchRun final : private AnyTrunk {
+class BranchRun final : private AnyTrunk, private AnyTreeRun<In, Branches, Sink> {
+  using Base = AnyTreeRun<In, Branches, Sink>;
+
  public:
   BranchRun(const BranchState& tree, std::shared_ptr<Store<In, Branches>> store, std::exception_ptr source, Sink* sink,
             std::stop_token stop, Clock::time_point began)
-      : stages_(copy_of(tree.stages)),
-        options_(tree.options),
-        began_(began),
-        store_(std::move(store)),
-        total_(store_->size() + store_->duplicates()),
-        ledger_(*store_, options_.halt, tree.measures(), false, sink, job_of<&BranchRun::halt>(*this)),
+      : Base(tree, std::move(store), std::move(source), sink, job_of<&BranchRun::halt>(*this), false, began),
         record_(std::make_shared<BranchRecord>(tree.number)),
         counts_(new Count[store_->size()]()) {
-    if (source != nullptr) thrown_.keep(std::move(source));
-    if (options_.trace) trace_ = std::make_shared<BranchTrace<Hop>>(record_);
-    for (std::size_t k = 0; k != stages_.size(); ++k) add(tree, k, stop);
+    if (this->options_.trace) trace_ = std::make_shared<BranchTrace<Hop>>(record_);
+    for (std::size_t k = 0; k != this->stages_.size(); ++k) add(tree, k, stop);
     for (std::size_t rank = 0; rank != ranks_.size(); ++rank) {  // a node of a lower rank may have been added later
-      for (std::size_t k = 0; k != stages_.size(); ++k) {
+      for (std::size_t k = 0; k != this->stages_.size(); ++k) {
         if (tree.nodes[k]->rank() == rank) runs_.next_in_order(k);
       }
     }
     runs_.connected();
   }
 
-  void drive() noexcept { runs_.drive(options_.mode != TreeMode::serial); }
-
+  void drive() noexcept { runs_.drive(this->at_once()); }
   /// After `drive`; `thrown` is what is to be rethrown.
   [[nodiscard]] TreeReport<In, Branches> finish(std::exception_ptr& thrown) noexcept;
-
   [[nodiscard]] Progress progress() const noexcept;
 
  private:
+  using Base::ledger_;
+  using Base::store_;
+
   struct Count {
     std::atomic<std::size_t> open{1};  // of this rank: those that belong to the initial task as a whole
     std::size_t rank = 0;
@@ -96,36 +93,28 @@ class BranchRun final : private AnyTrunk {
   void next_rank(std::size_t initial) noexcept;
   void settle(std::size_t initial) noexcept;
 
-  const Stages stages_;
-  const TreeOptions options_;
-  const Clock::time_point began_;
-  std::shared_ptr<Store<In, Branches>> store_;
-  const std::size_t total_;
-  FirstException thrown_;
-  Ledger<In, Branches, Sink> ledger_;
   std::shared_ptr<BranchRecord> record_;
   std::shared_ptr<BranchTrace<Hop>> trace_;
   Array<Count> counts_;      // by initial task
   Segments<Rank> ranks_;
   std::mutex durations_;
   std::atomic<std::size_t> ended_[3]{};  // initial tasks that have succeeded, failed, been cancelled
-  StageRuns<AnyStageRun> runs_;
+  typename Base::Runs runs_;
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
 
 template <class In, class Sink>
 void BranchRun<In, Sink>::add(const BranchState& tree, std::size_t k, const std::stop_token& stop) {
-  const AnyStage& stage = *stages_[k];
+  const AnyStage& stage = *this->stages_[k];
   const AnyBranch& branch = *tree.nodes[k];
-  const bool at_once = options_.mode != TreeMode::serial;
-  const std::size_t capacity = options_.capacity != 0 ? options_.capacity : usual_capacity;
+  const std::size_t capacity = this->options_.capacity != 0 ? this->options_.capacity : usual_capacity;
   StagePlace place{stage_name(stage, k), k};
   Owner<AnyNodeRun> made = branch.run({.trunk = *this,
                                        .index = k,
                                        .rank = branch.rank(),
                                        .initials = store_->size(),
-                                       .capacity = at_once ? capacity : std::numeric_limits<std::size_t>::max(),
+                                       .capacity = this->at_once() ? capacity : std::numeric_limits<std::size_t>::max(),
                                        .shares = stage.shares(),
                                        .place = place},
                                       *record_, store_.get());
@@ -137,16 +126,7 @@ void BranchRun<In, Sink>::add(const BranchState& tree, std::size_t k, const std:
   rank.alive.fetch_add(1);
   Hub::Observers observers = copy_of(tree.observers);
   if (trace_ != nullptr) observers.push_back(trace_->add(place.name));
-  Owner<AnyStageRun> run = stage.run(std::move(place), {.options = options_,
-                                                        .observers = observers,
-                                                        .trace = nullptr,
-                                                        .keeps = false,
-                                                        .tells_each = true,
-                                                        .ledger = node,
-                                                        .thrown = thrown_,
-                                                        .halt = job_of<&BranchRun::halt>(*this),
-                                                        .stop = stop,
-                                                        .began = began_});
+  Owner<AnyStageRun> run = stage.run(std::move(place), this->terms(observers, node, true, stop));
   node.run_by(*run);
   runs_.add(std::move(run));
 }
@@ -191,30 +171,20 @@ void BranchRun<In, Sink>::settle(std::size_t initial) noexcept {
 
 template <class In, class Sink>
 TreeReport<In, Branches> BranchRun<In, Sink>::finish(std::exception_ptr& thrown) noexcept {
-  TreeReport<In, Branches> report{store_};
-  runs_.leave_managers();
-  report.retries = runs_.progress(0, 0, began_).retries;
-  try {
-    report.set_stages(runs_.summaries());
-  } catch (...) {
-    thrown_.keep(std::current_exception());  // no memory for it
-  }
-  for (std::size_t k = record_->size(); k-- > 0;) record_->node(k).close();
-  for (std::size_t slot = 0; slot != store_->size(); ++slot) {
-    if (store_->slot(slot).state() == State::pending) settle(slot);
-  }
-  ledger_.close(report);
+  auto report = Base::finish(runs_, thrown, [this] {
+    for (std::size_t k = record_->size(); k-- > 0;) record_->node(k).close();
+    for (std::size_t slot = 0; slot != store_->size(); ++slot) {
+      if (store_->slot(slot).state() == State::pending) settle(slot);
+    }
+  });
   report.set_record({record_});
   report.set_trace(std::move(trace_));
-  thrown = thrown_.take();
-  if (thrown == nullptr) thrown = ledger_.thrown().take();
-  report.elapsed = Clock::now() - began_;
   return report;
 }
 
 template <class In, class Sink>
 Progress BranchRun<In, Sink>::progress() const noexcept {
-  Progress now = runs_.progress(total_, store_->duplicates(), began_);
+  Progress now = this->progress_of(runs_);
   now.succeeded = ended_[0].load(std::memory_order_relaxed);
   now.failed = ended_[1].load(std::memory_order_relaxed);
   now.cancelled = ended_[2].load(std::memory_order_relaxed);

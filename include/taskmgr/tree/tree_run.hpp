@@ -166,60 +166,83 @@ class StageRuns {
   Job ended_{nullptr, nullptr};
 };
 
-/// A run of a tree.
+/// What runs of chains and of trees with branches have in common. Who derives from it has the stages, which end before it.
 template <class In, class Out, class Sink>
-class TreeRun {
- public:
-  TreeRun(const TreeState& tree, std::shared_ptr<Store<In, Out>> store, std::exception_ptr source, Sink* sink,
-          std::stop_token stop, Clock::time_point began)
+class AnyTreeRun {
+ protected:
+  using Runs = StageRuns<AnyStageRun>;
+
+  /// `halt`: nothing more is begun in any stage. `may_join`: different initial tasks may come to one outcome.
+  AnyTreeRun(const TreeState& tree, std::shared_ptr<Store<In, Out>> store, std::exception_ptr source, Sink* sink, Job halt,
+             bool may_join, Clock::time_point began)
       : stages_(copy_of(tree.stages)),
         options_(tree.options),
         began_(began),
+        halt_(halt),
         store_(std::move(store)),
         total_(store_->size() + store_->duplicates()),
-        ledger_(*store_, options_.halt, tree.measures(), shares(tree), sink, job_of<&TreeRun::halt>(*this)) {
+        ledger_(*store_, options_.halt, tree.measures(), may_join, sink, halt) {
     if (source != nullptr) thrown_.keep(std::move(source));
-    if (options_.trace) trace_ = std::make_shared<TreeTrace<Hop>>();
-    runs_.make(stages_, {.options = options_,
-                         .observers = tree.observers,
-                         .trace = trace_.get(),
-                         .keeps = true,
-                         .tells_each = ledger_.tells_each(),
-                         .ledger = ledger_,
-                         .thrown = thrown_,
-                         .halt = job_of<&TreeRun::halt>(*this),
-                         .stop = std::move(stop),
-                         .began = began});
-    runs_.first().begin_with(static_cast<Initial<In>*>(&ledger_));
-    runs_.last().end_in(static_cast<Results<Out>*>(&ledger_));
   }
 
-  void drive() noexcept { runs_.drive(options_.mode != TreeMode::serial); }
+  [[nodiscard]] TreeTerms terms(const Hub::Observers& observers, AnyLedger& ledger, bool tells_each, std::stop_token stop) {
+    return {.options = options_,
+            .observers = observers,
+            .trace = nullptr,
+            .keeps = false,
+            .tells_each = tells_each,
+            .ledger = ledger,
+            .thrown = thrown_,
+            .halt = halt_,
+            .stop = std::move(stop),
+            .began = began_};
+  }
+  [[nodiscard]] bool at_once() const noexcept { return options_.mode != TreeMode::serial; }
+  [[nodiscard]] Progress progress_of(const Runs& runs) const noexcept {
+    return runs.progress(total_, store_->duplicates(), began_);
+  }
+  /// When nothing runs any more. `thrown` is what is to be rethrown; `settle_rest` sees to tasks that have no outcome by then.
+  template <class SettleRest>
+  [[nodiscard]] TreeReport<In, Out> finish(Runs& runs, std::exception_ptr& thrown, const SettleRest& settle_rest) noexcept;
 
+  const Stages stages_;
+  const TreeOptions options_;
+  const Clock::time_point began_;
+  const Job halt_;
+  std::shared_ptr<Store<In, Out>> store_;
+  const std::size_t total_;  // kept, for the store may have lent its tasks
+  FirstException thrown_;
+  Ledger<In, Out, Sink> ledger_;
+};
+
+/// A run of a chain.
+template <class In, class Out, class Sink>
+class TreeRun final : private AnyTreeRun<In, Out, Sink> {
+  using Base = AnyTreeRun<In, Out, Sink>;
+
+ public:
+  TreeRun(const TreeState& tree, std::shared_ptr<Store<In, Out>> store, std::exception_ptr source, Sink* sink,
+          std::stop_token stop, Clock::time_point began)
+      : Base(tree, std::move(store), std::move(source), sink, job_of<&TreeRun::halt>(*this), shares(tree), began) {
+    if (this->options_.trace) trace_ = std::make_shared<TreeTrace<Hop>>();
+    TreeTerms terms = this->terms(tree.observers, this->ledger_, this->ledger_.tells_each(), std::move(stop));
+    terms.trace = trace_.get();
+    terms.keeps = true;
+    runs_.make(this->stages_, terms);
+    runs_.first().begin_with(static_cast<Initial<In>*>(&this->ledger_));
+    runs_.last().end_in(static_cast<Results<Out>*>(&this->ledger_));
+  }
+
+  void drive() noexcept { runs_.drive(this->at_once()); }
   /// After `drive`; `thrown` is what is to be rethrown.
   [[nodiscard]] TreeReport<In, Out> finish(std::exception_ptr& thrown) noexcept {
-    TreeReport<In, Out> report{store_};
-    runs_.leave_managers();
-    report.retries = runs_.progress(0, 0, began_).retries;
-    try {
-      report.set_stages(runs_.summaries());
-    } catch (...) {
-      thrown_.keep(std::current_exception());  // no memory for it
-    }
-    ledger_.close(report);
+    auto report = Base::finish(runs_, thrown, [] {});
     report.set_trace(std::move(trace_));
-    thrown = thrown_.take();
-    if (thrown == nullptr) thrown = ledger_.thrown().take();
-    report.elapsed = Clock::now() - began_;
     return report;
   }
-
-  [[nodiscard]] Progress progress() const noexcept {
-    return runs_.progress(total_, store_->duplicates(), began_);
-  }
+  [[nodiscard]] Progress progress() const noexcept { return this->progress_of(runs_); }
 
  private:
-  /// Different initial tasks may come to one value.
   static bool shares(const TreeState& tree) noexcept {
     for (std::size_t k = 1; k < tree.stages.size(); ++k) {
       if (tree.stages[k]->shares()) return true;
@@ -228,22 +251,16 @@ class TreeRun {
   }
   void halt() noexcept { runs_.halt(); }
 
-  const Stages stages_;
-  const TreeOptions options_;
-  const Clock::time_point began_;
-  std::shared_ptr<Store<In, Out>> store_;
-  const std::size_t total_;  // kept, for the store may have lent its tasks
-  FirstException thrown_;
   std::shared_ptr<TreeTrace<Hop>> trace_;
-  Ledger<In, Out, Sink> ledger_;
-  StageRuns<AnyStageRun> runs_;
+  typename Base::Runs runs_;
 };
 
 /// A launched run of a tree.
 template <class In, class Out, class Sink>
 class TreeLaunched final : public Background<TreeReport<In, Out>> {
  public:
-  TreeLaunched(typename TreeParts<In, Out>::State& tree, std::shared_ptr<Store<In, Out>> store, std::exception_ptr source, Sink sink, std::stop_token stop)
+  TreeLaunched(typename TreeParts<In, Out>::State& tree, std::shared_ptr<Store<In, Out>> store, std::exception_ptr source,
+               Sink sink, std::stop_token stop)
       : running_(tree),
         sink_(std::move(sink)),
         run_(tree, std::move(store), std::move(source), &sink_, this->token(), Clock::now()),
@@ -280,6 +297,26 @@ class TreeLaunched final : public Background<TreeReport<In, Out>> {
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
+
+template <class In, class Out, class Sink>
+template <class SettleRest>
+TreeReport<In, Out> AnyTreeRun<In, Out, Sink>::finish(Runs& runs, std::exception_ptr& thrown,
+                                                      const SettleRest& settle_rest) noexcept {
+  TreeReport<In, Out> report{store_};
+  runs.leave_managers();
+  report.retries = progress_of(runs).retries;
+  try {
+    report.set_stages(runs.summaries());
+  } catch (...) {
+    thrown_.keep(std::current_exception());  // no memory for it
+  }
+  settle_rest();
+  ledger_.close(report);
+  thrown = thrown_.take();
+  if (thrown == nullptr) thrown = ledger_.thrown().take();
+  report.elapsed = Clock::now() - began_;
+  return report;
+}
 
 template <class Run>
 void StageRuns<Run>::make(const Stages& stages, const TreeTerms& terms) {
