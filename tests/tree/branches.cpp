@@ -24,7 +24,7 @@
 #include <taskmgr/run/awaits.hpp>
 
 #include "support/branches.hpp"
-#include "support/build.hpp"
+#include "support/fragile.hpp"
 #include "support/manager.hpp"
 #include "support/source.hpp"
 
@@ -293,33 +293,62 @@ TEST_CASE("duplicates among initial tasks, and none") {
   CHECK(run.results(numbered).at(1).front() == 2);
 }
 
-TEST_CASE("what a source, a sink, a copy or an equality throws") {
-  struct Fragile {
-    int n = 0;
-    explicit Fragile(int of) : n(of) {}
-    Fragile(const Fragile& other) : n(other.n) {
-      if (n == 3) throw std::runtime_error("copied");
-    }
-    Fragile(Fragile&& other) noexcept : n(other.n) {}
-    bool operator==(const Fragile&) const = delete;
+TEST_CASE("what a task's copy, hash or equality throws fails what came of that initial task, and nothing is lost") {
+  using support::Fragile;
+  const auto make = [](int n) {
+    std::vector<Fragile> all;
+    for (int k = 0; k < n; ++k) all.emplace_back(k % 3);
+    return all;
   };
+  for (const TreeMode how : tree_modes_in_memory) {
+    CAPTURE(name(how));
+    TaskTree<int> tree;
+    tree.set_mode(how);
+    const auto each = tree.split(tree.root(same), make);
+    const auto numbered = tree.then(each, [](const Fragile& fragile) { return fragile.number(); });
+    const auto total = tree.merge([](const std::vector<Fragile>& all, const std::vector<int>& some) { return all.size() + some.size(); },
+                                  each, numbered);
+    std::set<std::string> thrown;
+    bool burnt = true;
+    for (long n = 0; burnt; ++n) {
+      CAPTURE(n);
+      Fragile::light(n);
+      {
+        const auto report = tree.start({7, 3});
+        burnt = Fragile::fuse == Fragile::never;
+        Fragile::put_out();
+        CHECK(report.succeeded + report.failed == 2);
+        CHECK((report.failed != 0) == burnt);
+        for (const auto& [task, error] : report.error_map()) thrown.insert(error.message());
+        for (const auto& [task, merged] : report.results(total)) {
+          if (report.success_map().contains(task)) CHECK(merged.front() == 2 * static_cast<std::size_t>(task));
+          else CHECK(merged.empty());
+        }
+      }
+      CHECK(Fragile::alive == 0);
+    }
+    CHECK(thrown == std::set<std::string>{"copy", "equality", "hash"});
+  }
+}
+
+TEST_CASE("what a source or a sink throws comes out at the end, and the rest is run") {
   for (const TreeMode how : tree_modes_in_memory) {
     TaskTree<int> tree;
     tree.set_mode(how);
-    const auto each = tree.then(tree.split(tree.root(same), up_to), [](int x) { return Fragile{x}; });
-    const auto total = tree.merge([](const std::vector<Fragile>& all) { return all.size(); }, each);
-    const auto report = tree.start({2, 3, 1});
-    CHECK(report.succeeded == 2);
-    CHECK(report.error_map().at(3).message() == "copied");
-    CHECK(report.error_map().at(3).stage() == "stage 3");
-    CHECK(report.results(total).at(2).front() == 2);
-
+    std::atomic<int> calls{0};
+    tree.split(tree.root(One{[&calls](Context&, int x) { return x + 0 * ++calls; }}), up_to);
     int heard = 0;
     CHECK_THROWS_WITH(static_cast<void>(tree.start({1, 2}, [&](auto&) {
       ++heard;
       throw std::runtime_error("sink");
     })), "sink");
     CHECK(heard == 1);
+    CHECK(calls == 2);
+    CHECK_THROWS_WITH(static_cast<void>(tree.start(support::Source(9, [](support::Source::Step step, int at) {
+                        if (step == support::Source::Step::read && at == 3) throw std::runtime_error("source");
+                      }))),
+                      "source");
+    CHECK(calls == 5);
   }
 }
 

@@ -32,8 +32,9 @@
 
 namespace taskmgr::detail {
 
-/// The run behind a stream of a tree with branches. Whoever walks it pulls the initial tasks, and launches a run over as many as come
-/// within a moment, at most half a window of them. What such a run has made goes when all of its outcomes have been handed out.
+/// The run behind a stream of a tree with branches. Whoever walks it pulls the initial tasks, and launches a run over as many as
+/// come within a moment, at most half a window of them. What such a run has made goes when all of its outcomes have been handed
+/// out.
 template <class In, class Tasks>
 class BranchStreamed final : public AnyFlow<In, Branches> {
  public:
@@ -55,7 +56,6 @@ class BranchStreamed final : public AnyFlow<In, Branches> {
   struct Batch {
     std::shared_ptr<Store<In, Branches>> store;
     std::optional<Run<In, Branches, Report>> run{};
-    std::size_t size = 0;
     std::size_t handed_out = 0;
     List<std::size_t> done{};  // and not handed out; guarded by the stream's lock, as the next
     Array<bool> is_done{};     // by slot, where the order counts
@@ -123,7 +123,7 @@ Outcome<In, Branches>* BranchStreamed<In, Tasks>::next() {
       }
       if (ordered_) break;
     }
-    if (batches_.front()->handed_out == batches_.front()->size) {
+    if (batches_.front()->handed_out == batches_.front()->store->size()) {
       lock.unlock();
       drop_front();
     } else {
@@ -140,7 +140,6 @@ void BranchStreamed<In, Tasks>::launch_more() {
     if (tasks.empty()) return;
     auto batch = std::make_shared<Batch>();
     batch->store = std::make_shared<Store<In, Branches>>();
-    batch->size = tasks.size();
     batch->done.reserve(tasks.size());
     if (ordered_) batch->is_done = Array<bool>(new bool[tasks.size()]());
     Array<std::uint64_t> numbers{new std::uint64_t[tasks.size()]};
@@ -184,7 +183,7 @@ void BranchStreamed<In, Tasks>::note(Batch& batch, std::size_t slot) noexcept {
 template <class In, class Tasks>
 std::size_t BranchStreamed<In, Tasks>::take_done(Batch& batch) noexcept {
   if (ordered_) {
-    if (batch.handed_out == batch.size || !batch.is_done[batch.handed_out]) return npos;
+    if (batch.handed_out == batch.store->size() || !batch.is_done[batch.handed_out]) return npos;
     return batch.handed_out++;
   }
   if (batch.done.empty()) return npos;

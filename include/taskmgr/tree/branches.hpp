@@ -72,9 +72,9 @@ class TaskTree<In, Branches> : public detail::TreeCalls<TaskTree<In, Branches>, 
     return Calls::set_options(std::move(options));
   }
 
-  /// The outcomes as they complete, an input range (`Stream<In, Branches>`); see `TaskManager::stream`. What initial tasks came to is in
-  /// the value of their outcome. Tasks are run some at a time, each some a run of its own for observers; of what has been handed out
-  /// nothing is kept.
+  /// The outcomes as they complete, an input range (`Stream<In, Branches>`); see `TaskManager::stream`. What initial tasks came to
+  /// is in the value of their outcome. Tasks are run some at a time, each some a run of its own for observers; of what has been
+  /// handed out nothing is kept.
   template <class Tasks>
   Stream<In, Branches> stream(Tasks&& tasks, StreamOptions how = {}, std::stop_token stop = {}) const;
   Stream<In, Branches> stream(std::initializer_list<In> tasks, StreamOptions how = {}, std::stop_token stop = {}) const {

@@ -38,7 +38,8 @@ class Channel {
   Channel& operator=(const Channel&) = delete;
   ~Channel();
 
-  /// Before the first use. `taker_looks`: now and then, without being told. Either job may be called by the other side's thread, at any time, and must not throw.
+  /// Before the first use. `taker_looks`: now and then, without being told. Either job may be called by the other side's thread, at
+  /// any time, and must not throw.
   void connect(Job putter, Job taker, bool taker_looks) noexcept {
     putter_ = putter;
     taker_ = taker;

@@ -146,7 +146,6 @@ class RootIntake : public AnyNodeRun, public Initial<In> {
   [[nodiscard]] const In& task(std::size_t k) const noexcept override { return tasks_.task(k); }
   [[nodiscard]] Next peek() const noexcept override { return next_ != size() ? Next::task : Next::end; }
   [[nodiscard]] std::size_t take() noexcept override { return next_++; }
-  [[nodiscard]] const void* task_of(std::size_t k) const noexcept override { return &tasks_.task(k); }
 
  protected:
   void forget(std::size_t) noexcept {}
@@ -254,7 +253,6 @@ class MergeIntake : public AnyNodeRun, public Initial<typename MergedOf<T...>::T
   }
   [[nodiscard]] Next advance() override;
   [[nodiscard]] std::size_t take() noexcept override { return taken_[at_++]; }
-  [[nodiscard]] const void* task_of(std::size_t k) const noexcept override { return tasks_[k].get(); }
 
  protected:
   void forget(std::size_t k) noexcept { tasks_[k] = Owner<Task>(); }

@@ -126,8 +126,8 @@ class AnyNodeRun : public AnyLedger {
   [[nodiscard]] virtual AnyOutlet& outlet(std::size_t k) noexcept = 0;
   /// The result of an item that has succeeded, whatever its type is.
   [[nodiscard]] virtual const void* value(std::size_t item) const noexcept = 0;
-  /// What the item was, as long as it is kept.
-  [[nodiscard]] virtual const void* task_of(std::size_t item) const noexcept = 0;
+  /// Where the item lies; null for one that belongs to the initial task as a whole.
+  [[nodiscard]] virtual const void* task_of([[maybe_unused]] std::size_t item) const noexcept { return nullptr; }
 
   /// So many of its items have been looked at.
   [[nodiscard]] std::size_t size() const noexcept { return items_.size(); }

@@ -23,8 +23,8 @@ namespace taskmgr {
 
 /// From initial tasks to the results that they have at a node, in source order. It owns what it shows.
 ///
-/// Of a task that stands in the source several times, none of which is a duplicate, `at` and `find` show the last. Thread safety: any
-/// number of threads may read.
+/// Of a task that stands in the source several times, none of which is a duplicate, `at` and `find` show the last. Thread safety:
+/// any number of threads may read.
 template <class In, class T>
 class NodeMap {
   struct Show;
@@ -37,7 +37,8 @@ class NodeMap {
   using const_iterator = iterator;
   using Store = detail::Store<In, Branches>;
 
-  /// Throws `std::out_of_range` where the run had no such task. O(1) expected, and O(what it shows); O(size) for tasks without a hash.
+  /// Throws `std::out_of_range` where the run had no such task. O(1) expected, and O(what it shows); O(size) for tasks without a
+  /// hash, and where duplicates were run.
   [[nodiscard]] NodeResults<T> at(const In& task) const {
     if (const std::size_t slot = slot_of(task); slot != size()) return show()(slot).second;
     throw std::out_of_range("taskmgr: results().at(): the run had no such task");
@@ -53,7 +54,8 @@ class NodeMap {
 
   /// For the library.
   NodeMap(std::shared_ptr<Store> store, std::shared_ptr<const detail::BranchRecord> record, const Node<T>& node)
-      : place_(std::make_shared<Place>(Place{detail::NodePlace<T>{*record, node}, std::move(store), record})), store_(place_->store.get()) {}
+      : place_(std::make_shared<Place>(Place{detail::NodePlace<T>{*record, node}, std::move(store), record})),
+        store_(place_->store.get()) {}
 
  private:
   struct Place {

@@ -106,7 +106,6 @@ void PipelinedStage<F, T, R, Way>::drive() noexcept {
   } catch (...) {
     this->thrown_.keep(std::current_exception());
   }
-  if (this->results_ != nullptr) hand_on_results();
   if (!feed_.ended()) this->halt_();  // what is left will not be taken any more, and nothing should wait for that
   feed_.channel().open_wide();
   if (next_ != nullptr) next_->close();

@@ -44,7 +44,8 @@ struct Hop {
   State state = State::pending;
   int attempts = 0;
   std::size_t worker = 0;  ///< of the last attempt
-  std::chrono::steady_clock::time_point queued{};    ///< when the stage before had it, or the last that a merge waits for; of the first stage, when the run began
+  /// When the stage before had it, or the last that a merge waits for; of the first stage, when the run began.
+  std::chrono::steady_clock::time_point queued{};
   std::chrono::steady_clock::time_point started{};   ///< its first attempt
   std::chrono::steady_clock::time_point finished{};
 };

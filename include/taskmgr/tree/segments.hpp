@@ -29,9 +29,9 @@ class Segments {
 
   /// More items, value-initialised. Throws `std::bad_alloc`; then none of them is there.
   void grow_to(std::size_t size) {
-    while (room_ < size) {
+    while (first_of(used_) < size) {
       segments_[used_] = Array<T>(new T[first_size << used_]());
-      room_ += first_size << used_++;
+      ++used_;
     }
     if (size_ < size) size_ = size;
   }
@@ -47,7 +47,6 @@ class Segments {
 
   Array<T> segments_[61];
   std::size_t used_ = 0;  // segments
-  std::size_t room_ = 0;
   std::size_t size_ = 0;
 };
 

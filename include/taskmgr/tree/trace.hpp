@@ -42,7 +42,8 @@ class NumberedTasks {
 template <class Hop, class Tasks>
 class HopList : public Observer {
  public:
-  HopList(std::string stage, std::size_t index, Tasks tasks = {}) : stage_(std::move(stage)), index_(index), tasks_(std::move(tasks)) {}
+  HopList(std::string stage, std::size_t index, Tasks tasks = {})
+      : stage_(std::move(stage)), index_(index), tasks_(std::move(tasks)) {}
 
   void on_event(const Event& event) override;
   [[nodiscard]] bool wants(EventKind kind) const override {
