@@ -4,13 +4,8 @@
 . "$(dirname "$0")/check.bash"
 cp "$programs/catalog" . 2>/dev/null || skip 'catalog was not built'
 modes='serial pipeline process'
-! grep -qaE '__(asan|tsan)_init' ./catalog || modes='serial pipeline'  # another thread may hold a sanitizer's lock when it forks
+! is_sanitized ./catalog || modes='serial pipeline'  # another thread may hold a sanitizer's lock when it forks
 chmod 755 . catalog
-if [ "$(id -u)" = 0 ]; then
-  as_nobody() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
-else
-  as_nobody() { "$@"; }
-fi
 
 make_folders() {
   rm -rf scans

@@ -4,6 +4,8 @@
 #   same WHAT EXPECTED GOT          complains unless the two texts are equal
 #   check WHAT COMMAND [WORD]...    complains unless the command succeeds
 #   is_json FILE                    whether it is JSON; this needs perl
+#   as_nobody COMMAND [WORD]...     runs it as somebody who may not read everything, as root may
+#   is_sanitized PROGRAM            whether it was built with a sanitizer
 #   skip WHY                        ends the script: it cannot run here
 #   finish                          ends the script: 1 if there was a complaint
 set -u -o pipefail
@@ -30,6 +32,14 @@ same() {
 }
 
 check() { "${@:2}" || complain "$1"; }
+
+if [ "$(id -u)" = 0 ]; then
+  as_nobody() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
+else
+  as_nobody() { "$@"; }
+fi
+
+is_sanitized() { grep -qaE '__(asan|tsan)_init' "$1"; }
 
 # RFC 8259, for a perl without modules.
 is_json() {

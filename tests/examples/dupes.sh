@@ -4,12 +4,6 @@
 . "$(dirname "$0")/check.bash"
 cp "$programs/dupes" . && chmod 755 . dupes || exit 1  # where another user finds it
 
-# As somebody who may not read everything, as root may.
-if [ "$(id -u)" = 0 ]; then
-  as_nobody() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
-else
-  as_nobody() { "$@"; }
-fi
 # What -0 gives, a group a line.
 groups() { tr '\0\n' '\n~' | awk '{ if ($0 == "") { print line; line = "" } else line = line (line == "" ? "" : " = ") $0 }'; }
 

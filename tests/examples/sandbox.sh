@@ -35,7 +35,7 @@ for compiler in ${CC-} cc gcc clang ''; do
 done
 [ -e parser.so ] || skip "no C compiler that makes a library: $(tail -n 1 compiler.log 2>/dev/null)"
 memory='--memory 512'
-! grep -qaE '__(asan|tsan)_init' ./sandbox || memory='--memory 0'  # a sanitizer needs more
+! is_sanitized ./sandbox || memory='--memory 0'  # a sanitizer needs more
 
 mkdir corpus
 for word in good segv fine abort exit hang kill better print; do printf %s "$word" >"corpus/$word"; done

@@ -4,14 +4,9 @@
 . "$(dirname "$0")/check.bash"
 cp "$programs/wordcount" . 2>/dev/null || skip 'wordcount was not built'
 modes='serial pipeline process'
-! grep -qaE '__(asan|tsan)_init' ./wordcount || modes='serial pipeline'  # another thread may hold a sanitizer's lock when it forks
+! is_sanitized ./wordcount || modes='serial pipeline'  # another thread may hold a sanitizer's lock when it forks
 chmod 755 . wordcount
 
-if [ "$(id -u)" = 0 ]; then
-  as_nobody() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
-else
-  as_nobody() { "$@"; }
-fi
 # What wordcount should say of files, a word a line.
 words_of() { for file; do tr '[:upper:]' '[:lower:]' <"$file" | tr -cs '0-9a-z\200-\377' '\n'; echo; done | sed '/^$/d'; }
 expected_of() { words_of "$@" | sort | uniq -c | sort -k1,1nr -k2 | awk '{ printf "%8d %s\n", $1, $2 }'; }
