@@ -207,6 +207,8 @@ class Crew : public Ear {
   /// The same where nothing may be left to settle at the moment.
   template <class News>
   void rest_for(RetryQueue::TimePoint due, const News& news) noexcept;
+  /// Rests although there may be news meanwhile that can wait: until `due`, or `wake_driver` is called.
+  void nap_until(RetryQueue::TimePoint due) noexcept;
   void wake_resting_driver() noexcept {
     if (resting_.load()) wake_driver();  // in one order with the news: see `rest_until`
   }
@@ -465,6 +467,12 @@ void Crew::rest_for(RetryQueue::TimePoint due, const News& news) noexcept {
   if (due == RetryQueue::never) changed_.wait(lock, awake);
   else changed_.wait_until(lock, due, awake);
   resting_.store(false, std::memory_order_relaxed);
+  woken_ = false;
+}
+
+inline void Crew::nap_until(RetryQueue::TimePoint due) noexcept {
+  std::unique_lock lock(mutex_);
+  changed_.wait_until(lock, due, [this] { return woken_ || settled(); });
   woken_ = false;
 }
 

@@ -159,6 +159,8 @@ class Flow final : public AnyFlow<Task, R>, public RemoteAttempts<Flow<F, Task, 
   using Source = typename SourceOf<Tasks>::type;
   static constexpr bool is_fed = Fed<Tasks>;
   static constexpr std::size_t npos = HashIndex::npos;
+  /// To be woken takes 50 us, and so it does whoever wakes.
+  static constexpr std::chrono::nanoseconds nap{200'000};
 
   // --- Home
   static constexpr bool sends_tasks = true;  // a worker process was forked before they were pulled
@@ -184,6 +186,12 @@ class Flow final : public AnyFlow<Task, R>, public RemoteAttempts<Flow<F, Task, 
   /// So few are pulled and not handed out that others are.
   [[nodiscard]] bool runs_low() const noexcept {
     return pulled_ - handed_out_ <= (in_coroutines_ && places_ < window_ ? places_ : window_ / 2);
+  }
+
+  /// The workers are busy for some time with what waits for them, so that a driver who is none of them may be late.
+  [[nodiscard]] bool have_enough() const noexcept {
+    const auto waiting = static_cast<std::int64_t>(waiting_count_.load(std::memory_order_relaxed));
+    return waiting * per_task_.load(std::memory_order_relaxed) > static_cast<std::int64_t>(places_) * 2 * nap.count();
   }
 
   // --- the driver
@@ -247,6 +255,7 @@ class Flow final : public AnyFlow<Task, R>, public RemoteAttempts<Flow<F, Task, 
   std::atomic<std::size_t> waiting_count_{0};
   std::atomic<std::size_t> done_count_{0};
   std::atomic<std::int64_t> per_task_{-1};  // ns
+  std::atomic<bool> naps_{false};           // the driver, while the workers have enough
 
   enum class Manned { no, yes, left };  // the worker processes, by a thread that drives them
   Manned manned_ = Manned::no;          // guarded by the next
@@ -479,6 +488,13 @@ void Flow<F, Task, R, Tasks>::get_on(const News& news) noexcept {
   // without a seat it is for the workers to see to a retry that falls due; the one that leaves wakes the driver
   const bool sees_to_it = !leaves_it && workshop_.pool.has_seat(*this);
   const RetryQueue::TimePoint due = sees_to_it ? this->next_due() : RetryQueue::never;
+  if (is_fed && due == RetryQueue::never && have_enough()) {
+    if (news()) return;
+    naps_.store(true);
+    if (have_enough()) this->nap_until(Clock::now() + nap);
+    naps_.store(false, std::memory_order_relaxed);
+    return;
+  }
   this->rest_until(due, news);
 }
 
@@ -620,6 +636,7 @@ void Flow<F, Task, R, Tasks>::pass_on(std::span<const std::size_t> ids) noexcept
     done_count_.store(done_.size());
   }
   this->publish(ids.size());
+  if (naps_.load() && !have_enough()) return this->wake_driver();
   this->wake_resting_driver();
 }
 
