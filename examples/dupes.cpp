@@ -53,6 +53,7 @@
 #include <map>
 #include <memory>
 #include <new>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -86,16 +87,16 @@ struct File {
   ino_t inode;
 };
 
-/// Files that may be equal, or are.
-using Group = std::vector<const File*>;
-using Groups = std::vector<Group>;
-
 struct Problem {
   std::string path;
   std::string reason;
   int attempts = 1;
   auto operator<=>(const Problem&) const = default;
 };
+
+/// Files that may be equal, or are, by their numbers in `Result::files`.
+using Group = std::vector<std::uint32_t>;
+using Groups = std::vector<Group>;
 
 struct Result {
   std::vector<File> files;
@@ -253,20 +254,18 @@ class Search {
   [[nodiscard]] Result run() && {
     result_.files = walk();
     std::map<std::uint64_t, Group, std::greater<>> by_size;  // large files first: small ones fill the gaps at the end
-    for (const File& file : result_.files) by_size[file.size].push_back(&file);
-    Groups groups = several_of(std::move(by_size));
-    groups = split("first blocks", std::move(groups), hash_of_first_block, 0);
-    groups = split("whole files", std::move(groups), hash_of_all, first_block);
-    result_.groups = compare(std::move(groups));
+    for (std::uint32_t file = 0; file < result_.files.size(); ++file) by_size[result_.files[file].size].push_back(file);
+    result_.groups = compare(hash(several_of(std::move(by_size))));
     put_in_order();
     return std::move(result_);
   }
 
  private:
+  static constexpr int retries = 3;
   [[nodiscard]] taskmgr::Options options(std::string name, bool bar) const {
     return {.mode = settings_.mode,
             .workers = settings_.workers,
-            .retry = {.max_retries = 3, .base_delay = 20ms, .on = taskmgr::retry_on<UnreadableNow>()},
+            .retry = {.max_retries = retries, .base_delay = 20ms, .on = taskmgr::retry_on<UnreadableNow>()},
             .name = std::move(name),
             .show_progress = bar && settings_.bar};
   }
@@ -299,34 +298,92 @@ class Search {
     return files;
   }
 
-  /// The same groups, divided by what `digest` says of their files. Those of files of up to `known` bytes stay as they are.
-  template <class F>
-  [[nodiscard]] Groups split(const char* step, Groups groups, F digest, std::uint64_t known) {
-    const auto to_do = std::partition(groups.begin(), groups.end(), [&](const Group& group) {
-      return known != 0 && group.front()->size <= known;
-    });
-    Group files;
-    for (auto group = to_do; group != groups.end(); ++group) files.insert(files.end(), group->begin(), group->end());
-    groups.erase(to_do, groups.end());
-    if (files.empty()) return groups;
-    if (known == 0) std::sort(files.begin(), files.end(), std::less<>{});  // in the order of inodes: neighbours share their folders
+  [[nodiscard]] const File& file(std::uint32_t number) const { return result_.files[number]; }
 
-    const TaskManager hasher{[&](const File* file) { return digest(*file); }, options(step, true)};
-    const auto report = hasher.start(files);
-    for (const auto& [file, error] : report.error_map()) note(error, file->path);
-    std::map<std::pair<std::uint64_t, Digest>, Group, std::greater<>> alike;
-    for (const auto& [file, hash] : report.success_map()) alike[{file->size, hash}].push_back(file);
-    for (Group& group : several_of(std::move(alike))) groups.push_back(std::move(group));
-    return groups;
+  /// What a look at a file has come to: a hash, or the reason why there is none.
+  struct Look {
+    std::uint32_t file = 0;
+    Digest digest;
+    std::optional<Problem> problem;
+  };
+  struct Found {
+    Groups groups;
+    std::vector<Problem> problems;
+  };
+
+  /// A file that cannot be read is no failure of its group: the others go on.
+  [[nodiscard]] auto hasher(const char* step, Digest (*digest)(const File&)) const {
+    return TaskManager{[this, digest](taskmgr::Context& context, std::uint32_t number) -> Look {
+                         try {
+                           return {number, digest(file(number)), {}};
+                         } catch (const Unreadable& error) {
+                           const bool passes = dynamic_cast<const UnreadableNow*>(&error) != nullptr;
+                           if (passes && context.attempt() <= retries) throw;
+                           return {number, {}, Problem{error.path(), error.what(), context.attempt()}};
+                         }
+                       },
+                       options(step, true)};
+  }
+
+  /// Divides groups of files of one size by what they hold. Each goes its own way through a tree: its files are tasks of their
+  /// own, come together again by their hashes, and while the first blocks of one group are read, whole files of others are.
+  [[nodiscard]] Groups hash(const Groups& of_one_size) {
+    const auto each = [](const Group& group) { return group; };
+    taskmgr::TaskTree<Group> tree{"dupes"};
+    tree.set_mode(settings_.mode == Mode::serial ? taskmgr::TreeMode::serial : taskmgr::TreeMode::pipeline);
+    const auto groups = tree.root(TaskManager{each, {.duplicates = taskmgr::Duplicates::run}});
+    const auto first = tree.then(tree.split(groups, each), hasher("first blocks", hash_of_first_block));
+    const auto alike = tree.merge([this](const std::vector<Look>& looks) { return alike_so_far(looks); }, first);
+    const auto whole = tree.then(tree.split(alike, each), hasher("whole files", hash_of_all));
+    const auto found = tree.merge(&Search::alike_to_the_end, first, whole);
+
+    const auto report = tree.start(of_one_size);
+    for (const auto& [group, error] : report.error_map()) {
+      for (const std::uint32_t number : group) note(error, file(number).path);
+    }
+    Groups all;
+    for (const auto& [group, of_group] : report.results(found)) {
+      for (const Found& parts : of_group) {
+        all.insert(all.end(), parts.groups.begin(), parts.groups.end());
+        result_.problems.insert(result_.problems.end(), parts.problems.begin(), parts.problems.end());
+      }
+    }
+    return all;
+  }
+
+  [[nodiscard]] static Groups by_digest(const std::vector<Look>& looks) {
+    std::map<Digest, Group> alike;
+    for (const Look& look : looks) {
+      if (!look.problem) alike[look.digest].push_back(look.file);
+    }
+    return several_of(std::move(alike));
+  }
+  /// Files of which more is to be read.
+  [[nodiscard]] Group alike_so_far(const std::vector<Look>& looks) const {
+    Group files;
+    for (const Group& group : by_digest(looks)) {
+      if (file(group[0]).size > first_block) files.insert(files.end(), group.begin(), group.end());
+    }
+    return files;
+  }
+  [[nodiscard]] static Found alike_to_the_end(const std::vector<Look>& first, const std::vector<Look>& whole) {
+    Found found{by_digest(whole.empty() ? first : whole), {}};
+    for (const std::vector<Look>* looks : {&first, &whole}) {
+      for (const Look& look : *looks) {
+        if (look.problem) found.problems.push_back(*look.problem);
+      }
+    }
+    return found;
   }
 
   /// Each file is compared with the first of its group. Should the hashes have deceived us, those that differ from it are a
   /// group of their own in the next round.
   [[nodiscard]] Groups compare(Groups groups) {
-    const TaskManager comparer{[](const File* a, const File* b) { return same_content(*a, *b); }, options("compare", true)};
+    const TaskManager comparer{[this](std::uint32_t a, std::uint32_t b) { return same_content(file(a), file(b)); },
+                               options("compare", true)};
     Groups equal;
     while (!groups.empty()) {
-      std::vector<std::pair<const File*, const File*>> pairs;
+      std::vector<std::pair<std::uint32_t, std::uint32_t>> pairs;
       for (const Group& group : groups) {
         for (std::size_t k = 1; k < group.size(); ++k) pairs.emplace_back(group[0], group[k]);
       }
@@ -339,7 +396,7 @@ class Search {
           const auto outcome = report[pair++];
           if (outcome.state() == taskmgr::State::succeeded) {
             (outcome.value() ? same : other).push_back(group[k]);
-          } else if (note(outcome.error(), group[k]->path) == group[0]->path) {
+          } else if (note(outcome.error(), file(group[k]).path) == file(group[0]).path) {
             other.push_back(group[k]);  // no fault of its own
           }
         }
@@ -374,9 +431,9 @@ class Search {
 
   /// The groups that take the most room first; else all by name, so that the answer does not depend on who was faster.
   void put_in_order() {
-    const auto by_path = [](const File* a, const File* b) { return a->path < b->path; };
+    const auto by_path = [this](std::uint32_t a, std::uint32_t b) { return file(a).path < file(b).path; };
     for (Group& group : result_.groups) std::sort(group.begin(), group.end(), by_path);
-    const auto room = [](const Group& group) { return group[0]->size * (group.size() - 1); };
+    const auto room = [this](const Group& group) { return file(group[0]).size * (group.size() - 1); };
     std::sort(result_.groups.begin(), result_.groups.end(), [&](const Group& a, const Group& b) {
       return room(a) != room(b) ? room(a) > room(b) : by_path(a[0], b[0]);
     });
@@ -402,16 +459,16 @@ struct Sums {
   for (const File& file : result.files) sums.bytes += file.size;
   for (const Group& group : result.groups) {
     sums.duplicates += group.size() - 1;
-    sums.reclaimable += group[0]->size * (group.size() - 1);
+    sums.reclaimable += result.files[group[0]].size * (group.size() - 1);
   }
   return sums;
 }
 
 void write_text(const Result& result) {
   for (const Group& group : result.groups) {
-    const std::uint64_t size = group[0]->size;
+    const std::uint64_t size = result.files[group[0]].size;
     fmt::print("{} files of {}, {} reclaimable:\n", group.size(), human(size), human(size * (group.size() - 1)));
-    for (const File* file : group) fmt::print("  {}\n", for_people(file->path));
+    for (const std::uint32_t file : group) fmt::print("  {}\n", for_people(result.files[file].path));
     fmt::print("\n");
   }
   const Sums sums = sums_of(result);
@@ -432,9 +489,9 @@ void write_json(const Result& result) {
   };
   const Sums sums = sums_of(result);
   fmt::print("{{\n  \"groups\": {},\n", list_of("    ", result.groups, [&](const Group& group) {
-               const std::uint64_t size = group[0]->size;
+               const std::uint64_t size = result.files[group[0]].size;
                return fmt::format("{{\"size\": {}, \"reclaimable\": {}, \"files\": {}}}", size, size * (group.size() - 1),
-                                  list_of("      ", group, [](const File* file) { return '{' + path_in_json(file->path) + '}'; }));
+                                  list_of("      ", group, [&](std::uint32_t file) { return '{' + path_in_json(result.files[file].path) + '}'; }));
              }));
   fmt::print("  \"errors\": {},\n", list_of("    ", result.problems, [](const Problem& problem) {
                return fmt::format("{{{}, \"reason\": {}, \"attempts\": {}}}", path_in_json(problem.path),
@@ -446,7 +503,7 @@ void write_json(const Result& result) {
 
 void write_null(const Result& result) {
   for (const Group& group : result.groups) {
-    for (const File* file : group) fmt::print("{}{}", file->path, '\0');
+    for (const std::uint32_t file : group) fmt::print("{}{}", result.files[file].path, '\0');
     fmt::print("{}", '\0');
   }
 }

@@ -159,8 +159,8 @@ class Flow final : public AnyFlow<Task, R>, public RemoteAttempts<Flow<F, Task, 
   using Source = typename SourceOf<Tasks>::type;
   static constexpr bool is_fed = Fed<Tasks>;
   static constexpr std::size_t npos = HashIndex::npos;
-  /// To be woken takes 50 us, and so it does whoever wakes.
-  static constexpr std::chrono::nanoseconds nap{200'000};
+  /// Work that lasts so long, in ns, for each worker is enough: to be woken takes 50 us, and as long to be called.
+  static constexpr std::int64_t enough = 400'000;
 
   // --- Home
   static constexpr bool sends_tasks = true;  // a worker process was forked before they were pulled
@@ -188,10 +188,10 @@ class Flow final : public AnyFlow<Task, R>, public RemoteAttempts<Flow<F, Task, 
     return pulled_ - handed_out_ <= (in_coroutines_ && places_ < window_ ? places_ : window_ / 2);
   }
 
-  /// The workers are busy for some time with what waits for them, so that a driver who is none of them may be late.
-  [[nodiscard]] bool have_enough() const noexcept {
-    const auto waiting = static_cast<std::int64_t>(waiting_count_.load(std::memory_order_relaxed));
-    return waiting * per_task_.load(std::memory_order_relaxed) > static_cast<std::int64_t>(places_) * 2 * nap.count();
+  /// How long the workers are busy with what waits for them, in ns.
+  [[nodiscard]] std::int64_t supply() const noexcept {
+    const std::size_t waiting = waiting_count_.load(std::memory_order_relaxed);
+    return static_cast<std::int64_t>(waiting / places_) * per_task_.load(std::memory_order_relaxed);
   }
 
   // --- the driver
@@ -488,10 +488,10 @@ void Flow<F, Task, R, Tasks>::get_on(const News& news) noexcept {
   // without a seat it is for the workers to see to a retry that falls due; the one that leaves wakes the driver
   const bool sees_to_it = !leaves_it && workshop_.pool.has_seat(*this);
   const RetryQueue::TimePoint due = sees_to_it ? this->next_due() : RetryQueue::never;
-  if (is_fed && due == RetryQueue::never && have_enough()) {
+  if (is_fed && due == RetryQueue::never && supply() > enough) {  // it is no matter if what is done waits for a while as well
     if (news()) return;
     naps_.store(true);
-    if (have_enough()) this->nap_until(Clock::now() + nap);
+    if (const std::int64_t left = supply(); left > enough) this->nap_until(Clock::now() + std::chrono::nanoseconds{left / 4});
     naps_.store(false, std::memory_order_relaxed);
     return;
   }
@@ -636,7 +636,7 @@ void Flow<F, Task, R, Tasks>::pass_on(std::span<const std::size_t> ids) noexcept
     done_count_.store(done_.size());
   }
   this->publish(ids.size());
-  if (naps_.load() && !have_enough()) return this->wake_driver();
+  if (naps_.load() && supply() <= enough) return this->wake_driver();
   this->wake_resting_driver();
 }
 

@@ -63,7 +63,7 @@ class SerialFlow final : public Attempts<SerialFlow<F, Task, R, Source>, F, Task
  private:
   /// Of work that is told of at once: to wake who waits for it costs 15 us, and he is there 50 us later.
   static constexpr Pace::Duration goal{100'000};
-  /// The first look, from which they become rarer. Whenever a processor has nothing to do, the system may move a thread there
+  /// The first look, from which they become rarer while there is little to do. Whenever a processor has nothing to do, the system may move a thread there
   /// that waits for another one: it does so too seldom where stages outnumber processors, if this one sleeps through.
   static constexpr Pace::Duration first_nap{200'000};
   static constexpr Pace::Duration longest_nap{256'000'000};
@@ -114,7 +114,6 @@ Outcome<Task, R>* SerialFlow<F, Task, R, Source>::next_now() {
   const Task* const task = take();
   if (task == nullptr) return nullptr;
   --left_;
-  nap_ = first_nap;
   run_it(this->seats()[0]);
   return &current_.emplace(*task, slots_[0], error_, duration_);
 }
@@ -180,7 +179,10 @@ template <class F, class Task, class R, class Source>
 template <class News>
 void SerialFlow<F, Task, R, Source>::get_on(const News& news) noexcept {
   const Clock::time_point now = Clock::now();
-  if (together_ != left_) pace_.measured(together_ - left_, now - read_);
+  if (together_ != left_) {
+    pace_.measured(together_ - left_, now - read_);
+    if (4 * (now - read_) > nap_) nap_ = first_nap;
+  }
   read_ = now;
   if (!news()) {
     this->rest_for(now + nap_, news);
