@@ -125,6 +125,15 @@ class Outcome {
 
 namespace detail {
 
+/// Where slots are: the words of all, and their results.
+template <class R>
+struct SlotsAt {
+  std::uint32_t* words = nullptr;
+  Cell<R>* cells = nullptr;
+  [[nodiscard]] explicit operator bool() const noexcept { return words != nullptr; }
+  [[nodiscard]] Slot<R> operator[](std::size_t k) const noexcept { return {words[k], cells[k]}; }
+};
+
 /// Places for outcomes, owned: the words of all in one piece of memory, their results in another, so that a search that needs
 /// no words brings none into the caches. Room for `few` is inside; `make` makes another for more.
 ///
@@ -158,7 +167,9 @@ class Slots {
     size_ = size;
   }
 
-  [[nodiscard]] Slot<R> operator[](std::size_t k) const noexcept { return {words_[k], cells_[k]}; }
+  [[nodiscard]] Slot<R> operator[](std::size_t k) const noexcept { return all()[k]; }
+  /// They stay where they are until the end, unless `make` is called.
+  [[nodiscard]] SlotsAt<R> all() const noexcept { return {words_, cells_}; }
 
  private:
   static constexpr bool leaves_alone = std::is_trivially_destructible_v<R>;

@@ -79,6 +79,8 @@ class Store {
 
   [[nodiscard]] const Task& task(std::size_t slot) const noexcept { return tasks_[slot]; }
   [[nodiscard]] Task& task(std::size_t slot) noexcept { return tasks_[slot]; }
+  [[nodiscard]] const TaskListOf<Task>& tasks() const noexcept { return tasks_; }
+  [[nodiscard]] SlotsAt<R> slots() const noexcept { return slots_.all(); }
   [[nodiscard]] Slot<R> slot(std::size_t slot) const noexcept { return slots_[shares_ ? shares_[slot] : slot]; }
   [[nodiscard]] ErrorList& errors() noexcept { return errors_; }
   [[nodiscard]] const ErrorList& errors() const noexcept { return errors_; }

@@ -72,8 +72,11 @@ class Attempts : public Crew {
   /// The first attempt at a task, where nobody is told and nothing is measured. It does not count a success: whoever
   /// calls it does that for many at once.
   void succeed_plainly(std::size_t id, Slot<R> slot, const Task& task, Seat& seat) {
+    slot.succeed(1, [&]() -> R { return made_plainly(id, task, seat); });
+  }
+  [[nodiscard]] R made_plainly(std::size_t id, const Task& task, Seat& seat) {
     if constexpr (in_context) ContextAccess::task(seat.context, home().number(id), 1, &task);
-    slot.succeed(1, [&]() -> R { return made(seat, task); });
+    return made(seat, task);
   }
 
   /// The same, for the one that has just thrown; called where that is caught.

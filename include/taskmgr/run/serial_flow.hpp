@@ -41,6 +41,13 @@ class SerialFlow final : public Attempts<SerialFlow<F, Task, R, Source>, F, Task
   /// The next outcome. The one before is given up. Null at the end, while the source has nothing, and from time to time, when
   /// what was done is worth telling of: `get_on` goes on. Throws, once, at the end, what an observer or the worker's start threw.
   [[nodiscard]] Outcome<Task, R>* next_now();
+  /// Nothing has to be known of a task but its result: `run_on` does for all that succeed at once.
+  [[nodiscard]] bool can_run_on() const noexcept { return !this->careful() && source_.is_plain(); }
+  /// Runs one task after the other while `has_room()` says that there is a place for its result, which is made there by
+  /// `put(origin, make)`, of what `make()` returns or throws. The outcome of a task whose first attempt failed, or null: then
+  /// `next_now` goes on.
+  template <class HasRoom, class Put>
+  [[nodiscard]] Outcome<Task, R>* run_on(const HasRoom& has_room, const Put& put);
   /// Nothing comes any more.
   [[nodiscard]] bool is_over() const noexcept { return ended_; }
   /// What the source calls the task of the current outcome.
@@ -80,6 +87,7 @@ class SerialFlow final : public Attempts<SerialFlow<F, Task, R, Source>, F, Task
   std::size_t work(Seat&) noexcept override { return 0; }
   void give_up_current() noexcept;
   [[nodiscard]] const Task* take();
+  [[nodiscard]] bool make_ready() noexcept;
   void run_it(Seat& seat) noexcept;
   void end();
 
@@ -91,6 +99,7 @@ class SerialFlow final : public Attempts<SerialFlow<F, Task, R, Source>, F, Task
   const TaskError* error_ = nullptr;
   std::chrono::nanoseconds duration_{0};
   std::optional<Outcome<Task, R>> current_;
+  bool in_front_ = false;  // of its source, where the task still is
   bool ready_ = false;
   bool ended_ = false;
 
@@ -127,10 +136,7 @@ const Task* SerialFlow<F, Task, R, Source>::take() {
       if (next == Next::end) end();
       return nullptr;
     }
-    if (!ready_ && !(ready_ = this->ready(this->seats()[0]))) {
-      this->halt();
-      return nullptr;
-    }
+    if (!make_ready()) return nullptr;
     try {
       task_ = &source_.take(room_);
       this->note_tasks(1);
@@ -139,6 +145,45 @@ const Task* SerialFlow<F, Task, R, Source>::take() {
       source_.drop();
     }
   }
+}
+
+/// False if no task can be run.
+template <class F, class Task, class R, class Source>
+bool SerialFlow<F, Task, R, Source>::make_ready() noexcept {
+  if (!ready_ && !(ready_ = this->ready(this->seats()[0]))) this->halt();
+  return ready_;
+}
+
+template <class F, class Task, class R, class Source>
+template <class HasRoom, class Put>
+Outcome<Task, R>* SerialFlow<F, Task, R, Source>::run_on(const HasRoom& has_room, const Put& put) {
+  give_up_current();
+  Seat& seat = this->seats()[0];
+  std::size_t done = 0;  // and not counted
+  const auto count = [&](std::size_t begun) {
+    this->note_tasks(begun);
+    seat.started.add(begun);
+    seat.succeeded.add(std::exchange(done, 0));
+    left_ -= begun;
+  };
+  try {
+    for (bool goes_on = true; goes_on && left_ != 0; count(done)) {
+      const std::size_t most = std::min(pace_.stride(), left_);
+      const auto next = [&] { return !this->stopping() && has_room() && (task_ = source_.front()) != nullptr && make_ready(); };
+      while (done != most && (goes_on = next())) {
+        put(source_.origin(), [&]() -> R { return this->made_plainly(0, *task_, seat); });
+        source_.pop();
+        ++done;
+      }
+    }
+    return nullptr;
+  } catch (...) {
+    count(done + 1);
+    in_front_ = true;
+    slots_[0].mark(State::pending, 0);
+    static_cast<void>(this->failed_plainly(0, seat));
+  }
+  return &current_.emplace(*task_, slots_[0], error_, duration_);
 }
 
 template <class F, class Task, class R, class Source>
@@ -161,6 +206,7 @@ template <class F, class Task, class R, class Source>
 void SerialFlow<F, Task, R, Source>::give_up_current() noexcept {
   if (!current_) return;
   current_.reset();
+  if (std::exchange(in_front_, false)) source_.pop();
   if (slots_[0].state() == State::succeeded) slots_[0].discard();
   room_.reset();
   error_room_.reset();

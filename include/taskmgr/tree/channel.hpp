@@ -12,6 +12,7 @@
 #include <new>
 #include <utility>
 
+#include "../core/large.hpp"
 #include "../core/outcome.hpp"
 #include "../run/job.hpp"
 
@@ -83,7 +84,11 @@ class Channel {
   [[nodiscard]] bool ended() const noexcept { return closed_.load() && shown_.load() == taken_; }
 
   /// The item whose turn it is, or null if there is none now. It stays until it is taken.
-  [[nodiscard]] Item<T>* front() noexcept;
+  [[nodiscard]] Item<T>* front() noexcept {
+    if (taken_ == seen_ && !look()) return nullptr;
+    if (take_at_ == take_room_) next_block();
+    return &take_cells_[take_at_].value;
+  }
   /// The one in front has been taken: ends it.
   void pop() noexcept;
 
@@ -91,16 +96,19 @@ class Channel {
   struct Link {
     Link* next = nullptr;
   };
-  static constexpr std::size_t in_block = std::clamp<std::size_t>(4096 / sizeof(Item<T>), 1, 256);
   struct Block : Link {
-    Cell<Item<T>> cells[in_block];
+    explicit Block(std::size_t items) : cells(new (large) Cell<Item<T>>[items]), room(items) {}
+    const Array<Cell<Item<T>>> cells;
+    const std::size_t room;
   };
+  static constexpr std::size_t in_block = std::clamp<std::size_t>(4096 / sizeof(Item<T>), 1, 256);
+  static constexpr std::size_t in_large_block = std::max<std::size_t>((std::size_t{64} << 20U) / sizeof(Item<T>), 1);
   static constexpr std::size_t nowhere = std::numeric_limits<std::size_t>::max();
 
-  [[nodiscard]] static Item<T>& item(Link* block, std::size_t k) noexcept { return static_cast<Block*>(block)->cells[k].value; }
   [[nodiscard]] bool look_for_room() noexcept;
   void add_block();
   void next_block() noexcept;
+  [[nodiscard]] bool look() noexcept;
   void make_room() noexcept;
 
   // each of the numbers counts items from the first on
@@ -120,14 +128,18 @@ class Channel {
   std::size_t told_ = 0;
   std::size_t limit_ = 0;  // he looks again for room when so many were put
   Link* last_ = &root_;
-  std::size_t put_at_ = in_block;
+  Cell<Item<T>>* put_cells_ = nullptr;  // of that
+  std::size_t put_at_ = 0;
+  std::size_t put_room_ = 0;
 
   // written by who takes
   alignas(64) std::atomic<std::size_t> released_{0};
   std::size_t taken_ = 0;
   std::size_t seen_ = 0;
   Link* first_ = &root_;
-  std::size_t take_at_ = in_block;
+  Cell<Item<T>>* take_cells_ = nullptr;  // of that
+  std::size_t take_at_ = 0;
+  std::size_t take_room_ = 0;
 
   alignas(64) std::atomic<Block*> spare_{nullptr};  // to be used again
 };
@@ -147,19 +159,26 @@ Channel<T>::~Channel() {
 template <class T>
 template <class Make>
 void Channel<T>::put(std::size_t origin, const Make& make) {
-  if (put_at_ == in_block) add_block();
-  ::new (static_cast<void*>(std::addressof(item(last_, put_at_)))) Item<T>{origin, make()};
+  if (put_at_ == put_room_) add_block();
+  ::new (static_cast<void*>(std::addressof(put_cells_[put_at_].value))) Item<T>{origin, make()};
   ++put_at_;
   shown_.store(++put_, std::memory_order_release);
 }
 
+/// All of the same size, so that one can be used again. Where there is no bound, they grow.
 template <class T>
 void Channel<T>::add_block() {
-  Block* block = spare_.exchange(nullptr);
-  if (block == nullptr) block = new Block;
+  Block* block = nullptr;
+  if (limit_ == nowhere && put_room_ != 0) {
+    block = new Block(std::min(8 * put_room_, in_large_block));
+  } else if (block = spare_.exchange(nullptr); block == nullptr) {
+    block = new Block(in_block);
+  }
   block->next = nullptr;
   last_->next = block;  // seen by who takes with the first item in it
   last_ = block;
+  put_cells_ = block->cells.get();
+  put_room_ = block->room;
   put_at_ = 0;
 }
 
@@ -182,21 +201,15 @@ bool Channel<T>::look_for_room() noexcept {
 }
 
 template <class T>
-Item<T>* Channel<T>::front() noexcept {
-  if (taken_ == seen_) {
-    seen_ = shown_.load();
-    if (taken_ == seen_) {
-      make_room();
-      return nullptr;
-    }
-  }
-  if (take_at_ == in_block) next_block();
-  return &item(first_, take_at_);
+bool Channel<T>::look() noexcept {
+  seen_ = shown_.load();
+  if (taken_ == seen_) make_room();
+  return taken_ != seen_;
 }
 
 template <class T>
 void Channel<T>::pop() noexcept {
-  item(first_, take_at_++).~Item<T>();
+  take_cells_[take_at_++].value.~Item<T>();
   ++taken_;
   if (taken_ - released_.load(std::memory_order_relaxed) >= release_) make_room();
 }
@@ -205,6 +218,9 @@ template <class T>
 void Channel<T>::next_block() noexcept {
   Link* const old = std::exchange(first_, first_->next);
   if (old != &root_) delete spare_.exchange(static_cast<Block*>(old));
+  const Block& block = *static_cast<Block*>(first_);
+  take_cells_ = block.cells.get();
+  take_room_ = block.room;
   take_at_ = 0;
 }
 

@@ -53,6 +53,26 @@ class Feed {
     return initial_ != nullptr ? initial_->peek() != Next::nothing : channel_.has_news();
   }
 
+  // --- for who needs to know of a task no more than what it is
+
+  /// Tasks are to be taken as they come: `front` and `pop` do for `advance` and `take`.
+  [[nodiscard]] bool is_plain() const noexcept { return initial_ != nullptr ? initial_->is_list() : !shares_; }
+  /// The task whose turn it is, in its place until `pop`, or null if there is none now. `origin` is its own from here on.
+  [[nodiscard]] const T* front() noexcept {
+    if (initial_ != nullptr) {
+      origin_ = initial_->origin();
+      return initial_->front();
+    }
+    item_ = channel_.front();
+    if (item_ == nullptr) return nullptr;
+    origin_ = item_->origin;
+    return &item_->value;
+  }
+  void pop() noexcept {
+    if (initial_ != nullptr) initial_->pop();
+    else channel_.pop();
+  }
+
   /// All has been taken, and nothing comes.
   [[nodiscard]] bool ended() const noexcept {
     return initial_ != nullptr ? initial_->peek() == Next::end : channel_.ended();

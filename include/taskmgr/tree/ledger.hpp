@@ -83,6 +83,8 @@ class Results {
   [[nodiscard]] virtual bool has_room() const noexcept { return true; }
   /// There is always room from now on.
   virtual void open_wide() noexcept {}
+  /// By origin, where results may be made in their places and nobody is to be told; else null.
+  [[nodiscard]] virtual SlotsAt<Out> slots() const noexcept { return {}; }
   /// Nothing more comes.
   virtual void no_more() noexcept {}
 };
@@ -106,9 +108,26 @@ class Initial {
   /// The next one's origin.
   [[nodiscard]] virtual std::size_t take() noexcept = 0;
 
+  /// They lie in a list, where each is found by its origin: then `front` and `pop` do for `advance` and `take`.
+  [[nodiscard]] bool is_list() const noexcept { return list_ != nullptr; }
+  [[nodiscard]] const In* front() const noexcept { return taken_ != listed_ ? &(*list_)[taken_] : nullptr; }
+  [[nodiscard]] std::size_t origin() const noexcept { return taken_; }
+  void pop() noexcept { ++taken_; }
+
   /// All of them at once, by origin, to be taken back before anything is settled. For stages that run as one batch.
   [[nodiscard]] virtual TaskListOf<In> lend() noexcept { return {}; }
   virtual void take_back(TaskListOf<In>) noexcept {}
+
+ protected:
+  void lies_in(const TaskListOf<In>& list) noexcept {
+    list_ = &list;
+    listed_ = list.size();
+  }
+  std::size_t taken_ = 0;
+
+ private:
+  const TaskListOf<In>* list_ = nullptr;
+  std::size_t listed_ = 0;
 };
 
 /// When a run of a tree is to begin nothing more: `Halt` by initial tasks. Thread safety: one at a time.
@@ -159,6 +178,7 @@ class Ledger final : public AnyLedger, public Results<Out>, public Initial<In> {
     for (std::size_t k = 0; k < store_.size(); ++k) store_.slot(k).mark(State::pending, 0);
     if (may_join_) store_.make_shares(copier<Out>());
     if (tells_each_) followers_ = Array<Followers>(new Followers[store_.size()]());
+    this->lies_in(store_.tasks());
   }
 
   void fail(std::size_t origin, const TaskError& error, const std::string& stage, std::size_t index) noexcept override {
@@ -182,10 +202,11 @@ class Ledger final : public AnyLedger, public Results<Out>, public Initial<In> {
     if (measured_) store_.add_duration(origin, duration);
   }
 
+  [[nodiscard]] SlotsAt<Out> slots() const noexcept override { return tells_each_ ? SlotsAt<Out>{} : store_.slots(); }
   [[nodiscard]] std::uint64_t number(std::size_t origin) const noexcept override { return store_.number(origin); }
   [[nodiscard]] const In& task(std::size_t origin) const noexcept override { return std::as_const(store_).task(origin); }
-  [[nodiscard]] Next peek() const noexcept override { return taken_ != store_.size() ? Next::task : Next::end; }
-  [[nodiscard]] std::size_t take() noexcept override { return taken_++; }
+  [[nodiscard]] Next peek() const noexcept override { return this->taken_ != store_.size() ? Next::task : Next::end; }
+  [[nodiscard]] std::size_t take() noexcept override { return this->taken_++; }
   [[nodiscard]] TaskListOf<In> lend() noexcept override { return store_.lend(); }
   void take_back(TaskListOf<In> tasks) noexcept override { store_.adopt(std::move(tasks)); }
 
@@ -225,7 +246,6 @@ class Ledger final : public AnyLedger, public Results<Out>, public Initial<In> {
   const bool may_join_;
   std::mutex turn_;
   Array<Followers> followers_;
-  std::size_t taken_ = 0;
   bool sink_threw_ = false;
   FirstException thrown_;
 };
@@ -281,20 +301,22 @@ void Ledger<In, Out, Sink>::tell_one(std::size_t origin) noexcept {
 
 template <class In, class Out, class Sink>
 void Ledger<In, Out, Sink>::close(Report<In, Out>& report) noexcept {
-  for (std::size_t origin = 0; origin < store_.size(); ++origin) {
-    const std::size_t leader = store_.shared_with(origin);
-    if (leader == origin && store_.slot(origin).state() == State::pending) cancel(origin, 0);
-  }
-  store_.find_shares();
-  report.total = store_.size() + store_.duplicates();
-  report.duplicates = store_.duplicates();
-  for (std::size_t origin = 0; origin < store_.size(); ++origin) {
-    switch (store_.slot(origin).state()) {
-      case State::succeeded: ++report.succeeded; break;
-      case State::failed: ++report.failed; break;
-      default: ++report.cancelled; break;
+  if (may_join_) {  // who has joined another is as that one
+    for (std::size_t origin = 0; origin < store_.size(); ++origin) {
+      if (store_.shared_with(origin) == origin && store_.slot(origin).state() == State::pending) cancel(origin, 0);
     }
+    store_.find_shares();
   }
+  const std::size_t size = store_.size();
+  for (std::size_t origin = 0; origin < size; ++origin) {
+    const State state = store_.slot(origin).state();
+    if (state == State::pending) cancel(origin, 0);
+    report.succeeded += state == State::succeeded ? 1U : 0U;
+    report.failed += state == State::failed ? 1U : 0U;
+  }
+  report.cancelled = size - report.succeeded - report.failed;
+  report.duplicates = store_.duplicates();
+  report.total = size + report.duplicates;
 }
 
 }  // namespace taskmgr::detail

@@ -22,7 +22,7 @@
 namespace taskmgr::detail {
 
 /// `Way` is a `Flow`, or for serial mode a `SerialFlow`.
-template <class F, class T, class R, class Way>
+template <class F, class T, class R, class Way, bool in_chain>
 class PipelinedStage final : public StageRun<F, T, R> {
   using Base = StageRun<F, T, R>;
 
@@ -76,6 +76,7 @@ class PipelinedStage final : public StageRun<F, T, R> {
     }
   }
 
+  [[nodiscard]] Outcome<T, R>* next_now();
   void tell() noexcept;
   void pass(Outcome<T, R>& outcome) noexcept;
   void hand_on(std::size_t origin, Outcome<T, R>& outcome);
@@ -89,11 +90,11 @@ class PipelinedStage final : public StageRun<F, T, R> {
 
 // ---------------------------------------------------------------------------------------------------------------------
 
-template <class F, class T, class R, class Way>
-void PipelinedStage<F, T, R, Way>::drive() noexcept {
+template <class F, class T, class R, class Way, bool in_chain>
+void PipelinedStage<F, T, R, Way, in_chain>::drive() noexcept {
   try {
     while (!way_.is_over()) {
-      if (Outcome<T, R>* const outcome = way_.next_now()) {
+      if (Outcome<T, R>* const outcome = next_now()) {
         pass(*outcome);
         if (this->results_ != nullptr && this->results_->keeps_enough(in_series)) hand_on_results();
       } else if (this->results_ != nullptr && this->results_->keeps_back()) {
@@ -112,9 +113,31 @@ void PipelinedStage<F, T, R, Way>::drive() noexcept {
   if (this->results_ != nullptr) this->results_->no_more();
 }
 
+/// An outcome that is to be looked at, if there is one now. Tasks of a chain of which nothing needs to be known go on from here.
+template <class F, class T, class R, class Way, bool in_chain>
+Outcome<T, R>* PipelinedStage<F, T, R, Way, in_chain>::next_now() {
+  if constexpr (in_series && in_chain) {
+    if (way_.can_run_on()) {
+      Outcome<T, R>* outcome = nullptr;
+      if (next_ != nullptr) {
+        outcome = way_.run_on([this] { return next_->has_room(); },
+                              [this](std::size_t origin, const auto& make) {
+                                next_->put(origin, make);
+                                if (!next_->taker_looks()) next_->announce();
+                              });
+      } else if (const SlotsAt<R> slots = this->results_->slots()) {
+        outcome = way_.run_on([] { return true; },
+                              [slots](std::size_t origin, const auto& make) { slots[origin].succeed(1, make); });
+      }
+      if (outcome != nullptr) return outcome;
+    }
+  }
+  return way_.next_now();
+}
+
 /// The next stage, of what was handed on.
-template <class F, class T, class R, class Way>
-void PipelinedStage<F, T, R, Way>::tell() noexcept {
+template <class F, class T, class R, class Way, bool in_chain>
+void PipelinedStage<F, T, R, Way, in_chain>::tell() noexcept {
   next_->announce();
   const std::int64_t per_task = way_.per_task();
   if (adapts_ && per_task >= 0) {
@@ -123,8 +146,8 @@ void PipelinedStage<F, T, R, Way>::tell() noexcept {
 }
 
 /// What a task of this stage has come to.
-template <class F, class T, class R, class Way>
-void PipelinedStage<F, T, R, Way>::pass(Outcome<T, R>& outcome) noexcept {
+template <class F, class T, class R, class Way, bool in_chain>
+void PipelinedStage<F, T, R, Way, in_chain>::pass(Outcome<T, R>& outcome) noexcept {
   const std::size_t origin = way_.current();
   this->note_duration(origin, outcome.duration());
   switch (outcome.state()) {
@@ -142,8 +165,8 @@ void PipelinedStage<F, T, R, Way>::pass(Outcome<T, R>& outcome) noexcept {
 }
 
 /// Waits where the next stage has no room, and has this one's workers go on meanwhile.
-template <class F, class T, class R, class Way>
-void PipelinedStage<F, T, R, Way>::hand_on(std::size_t origin, Outcome<T, R>& outcome) {
+template <class F, class T, class R, class Way, bool in_chain>
+void PipelinedStage<F, T, R, Way, in_chain>::hand_on(std::size_t origin, Outcome<T, R>& outcome) {
   while (!way_.stopping() && !next_->has_room()) {
     next_->announce();
     way_.get_on([this] { return next_->has_room() || way_.stopping(); });
@@ -155,8 +178,8 @@ void PipelinedStage<F, T, R, Way>::hand_on(std::size_t origin, Outcome<T, R>& ou
 }
 
 /// The same, where results do not go into a channel.
-template <class F, class T, class R, class Way>
-void PipelinedStage<F, T, R, Way>::hand_on_results() noexcept {
+template <class F, class T, class R, class Way, bool in_chain>
+void PipelinedStage<F, T, R, Way, in_chain>::hand_on_results() noexcept {
   this->results_->hand_on();
   const auto goes_on = [this] { return this->results_->has_room() || way_.stopping(); };
   while (!goes_on()) way_.get_on(goes_on);
