@@ -335,15 +335,67 @@ TEST_CASE("a result whose move throws on the way to the next stage fails its own
     int left;
   };
   for (const TreeMode how : tree_modes_in_memory) {
-    for (int at = 1; at < 6; ++at) {
-      CAPTURE(at);
-      TaskTree tree{[at](int x) { return Thrower{x, at}; }, [](const Thrower& x) { return x.n; }};
+    for (const bool timed : {false, true}) {
+      for (int at = 1; at < 6; ++at) {
+        CAPTURE(at);
+        CAPTURE(timed);
+        TaskTree tree{TaskManager{[at](int x) { return Thrower{x, at}; }, {.timings = timed}},
+                      TaskManager{[](const Thrower& x) { return x.n; }, {.timings = timed}}};
+        tree.set_mode(how);
+        const auto report = tree.start(numbers(20));
+        CHECK(report.cancelled == 0);
+        // between the stages; what is not looked at is made where the next one finds it, and that one takes it there
+        const int moves = !timed ? 0 : how == TreeMode::serial ? 1 : 2;
+        CHECK(report.failed == (at <= moves ? 1 : 0));
+        CHECK(report.success_map().contains(4));
+      }
+    }
+  }
+}
+
+TEST_CASE("tasks of which only the result is asked for: failures, retries, numbers and counts are those of any others") {
+  for (const TreeMode how : tree_modes_in_memory) {
+    for (const Duplicates duplicates : {Duplicates::run, Duplicates::share}) {
+      CAPTURE(name(how));
+      const Options options{.retry = {.max_retries = 1, .base_delay = 1us}, .duplicates = duplicates};
+      Tree tree = tree_of({{[](Context& context, int x) {
+                              if (x % 1000 == 7 && context.attempt() == 1) throw std::runtime_error("again");
+                              if (static_cast<int>(context.number()) != x) throw std::logic_error("another's number");
+                              return x + 1;
+                            },
+                            options},
+                           {[](Context&, int x) {
+                              if (x % 5000 == 0) throw std::runtime_error("never");
+                              return x * 2;
+                            },
+                            options},
+                           {[](Context& context, int x) {
+                              if (static_cast<int>(context.number()) != x / 2 - 1) throw std::logic_error("another's number");
+                              return -x;
+                            },
+                            options}});
       tree.set_mode(how);
-      const auto report = tree.start(numbers(20));
-      CHECK(report.cancelled == 0);
-      const int moves = how == TreeMode::serial ? 1 : 2;  // between the stages
-      CHECK(report.failed == (at <= moves ? 1 : 0));
-      CHECK(report.success_map().contains(4));
+      const auto report = tree.start(numbers(50'000));
+      CHECK(report.succeeded == 49'990);
+      CHECK(report.failed == 10);
+      CHECK(report.retries == 60);
+      for (const auto& outcome : report.outcomes()) {
+        if ((outcome.task() + 1) % 5000 == 0) {
+          REQUIRE(outcome.state() == State::failed);
+          CHECK(outcome.error().stage_index() == 1);
+          CHECK(outcome.error().attempts() == 2);
+        } else {
+          REQUIRE(outcome.value() == -2 * (outcome.task() + 1));
+          CHECK(outcome.attempts() == 1);
+        }
+      }
+      const std::vector<taskmgr::StageSummary>& stages = report.stages();
+      CHECK(stages[0].progress.started == 50'000);
+      CHECK(stages[0].progress.retries == 50);
+      CHECK(stages[1].progress.total == 50'000);
+      CHECK(stages[1].progress.failed == 10);
+      CHECK(stages[2].progress.total == 49'990);
+      CHECK(stages[2].progress.succeeded == 49'990);
     }
   }
 }

@@ -126,7 +126,7 @@ void BranchRun<In, Sink>::add(const BranchState& tree, std::size_t k, const std:
   rank.alive.fetch_add(1);
   Hub::Observers observers = copy_of(tree.observers);
   if (trace_ != nullptr) observers.push_back(trace_->add(place.name));
-  Owner<AnyStageRun> run = stage.run(std::move(place), this->terms(observers, node, true, stop));
+  Owner<AnyStageRun> run = stage.run(std::move(place), this->terms(observers, node, stop));
   node.run_by(*run);
   runs_.add(std::move(run));
 }

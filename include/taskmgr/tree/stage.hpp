@@ -101,9 +101,7 @@ class Stage final : public AnyStage {
   }
   [[nodiscard]] Owner<AnyStageRun> run(StagePlace place, const TreeTerms& terms) const override {
     if constexpr (in_series) {
-      if (terms.options.mode == TreeMode::serial && !terms.tells_each && manager_.options.mode != Mode::serial) {
-        return Owner<AnyStageRun>{new SerialStage<F, T, R>(manager_, std::move(place), terms)};
-      }
+      if (terms.in_batches) return Owner<AnyStageRun>{new SerialStage<F, T, R>(manager_, std::move(place), terms)};
     }
     if (terms.options.mode != TreeMode::process && manager_.options.mode == Mode::serial) {
       return Owner<AnyStageRun>{new PipelinedStage<F, T, R, SerialFlow<F, T, R, Feed<T>>, in_series>(manager_, std::move(place), terms)};

@@ -26,7 +26,7 @@ struct TreeTerms {
   const Hub::Observers& observers;  // of the tree
   TreeTrace<Hop>* trace;            // null: nobody asks
   bool keeps;                       // distinct values, so that stages can share duplicates
-  bool tells_each;                  // the ledger wants to know of each outcome at once
+  bool in_batches;                  // each stage is one, when the stage before it has ended
   AnyLedger& ledger;
   FirstException& thrown;
   Job halt;  // nothing more is begun in any stage

@@ -185,12 +185,12 @@ class AnyTreeRun {
     if (source != nullptr) thrown_.keep(std::move(source));
   }
 
-  [[nodiscard]] TreeTerms terms(const Hub::Observers& observers, AnyLedger& ledger, bool tells_each, std::stop_token stop) {
+  [[nodiscard]] TreeTerms terms(const Hub::Observers& observers, AnyLedger& ledger, std::stop_token stop) {
     return {.options = options_,
             .observers = observers,
             .trace = nullptr,
             .keeps = false,
-            .tells_each = tells_each,
+            .in_batches = false,
             .ledger = ledger,
             .thrown = thrown_,
             .halt = halt_,
@@ -225,7 +225,8 @@ class TreeRun final : private AnyTreeRun<In, Out, Sink> {
           std::stop_token stop, Clock::time_point began)
       : Base(tree, std::move(store), std::move(source), sink, job_of<&TreeRun::halt>(*this), shares(tree), began) {
     if (this->options_.trace) trace_ = std::make_shared<TreeTrace<Hop>>();
-    TreeTerms terms = this->terms(tree.observers, this->ledger_, this->ledger_.tells_each(), std::move(stop));
+    TreeTerms terms = this->terms(tree.observers, this->ledger_, std::move(stop));
+    terms.in_batches = !this->at_once() && !this->ledger_.tells_each() && gains_by_batches(tree);
     terms.trace = trace_.get();
     terms.keeps = true;
     runs_.make(this->stages_, terms);
@@ -248,6 +249,14 @@ class TreeRun final : private AnyTreeRun<In, Out, Sink> {
       if (tree.stages[k]->shares()) return true;
     }
     return false;
+  }
+  /// A batch uses all workers to its end, and knows how many tasks it has. If there is one worker, and nobody asks, a stage can as
+  /// well take what the one before has left.
+  static bool gains_by_batches(const TreeState& tree) noexcept {
+    for (const auto& stage : tree.stages) {
+      if (stage->options().mode != Mode::serial || stage->may_measure() || stage->options().show_progress) return true;
+    }
+    return tree.options.show_progress || tree.options.trace || !tree.observers.empty();
   }
   void halt() noexcept { runs_.halt(); }
 

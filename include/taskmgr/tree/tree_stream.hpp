@@ -149,7 +149,7 @@ TreeStreamed<In, Out, Tasks>::TreeStreamed(TreeState& tree, Tasks&& tasks, Strea
                        .observers = tree.observers,
                        .trace = nullptr,
                        .keeps = false,
-                       .tells_each = true,
+                       .in_batches = false,
                        .ledger = *this,
                        .thrown = thrown_,
                        .halt = job_of<&TreeStreamed::halt>(*this),
