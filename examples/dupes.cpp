@@ -6,10 +6,10 @@
 ///     dupes ~/Pictures /mnt/backup
 ///     dupes --json --min-size 1MB . | jq -r '.groups[] | .files[1:][] | .path'
 ///
-/// How. The folders are listed, a level of the tree at a time. Of the files that have their size in common with another one,
-/// the first block is hashed, then all of those that are still alike; what has equal hashes is compared byte by byte. Each of
-/// these steps is a list of tasks for a `TaskManager`: it shares them out among the workers, repeats what may work the next
-/// time, shows the bar, and its report says which files could not be read, and why.
+/// How. The folders are listed, a level at a time. Files that have their size in common are a task for a `TaskTree`: it is split
+/// into its files, the first block of each is hashed, then all of those that are still alike; groups do not wait for each other.
+/// What has equal hashes is compared byte by byte. Managers share out the tasks of each step among their workers, repeat what may
+/// work the next time, and show the bar; which files could not be read, and why, is an answer like others.
 ///
 /// What counts as a duplicate, and where that differs from `jdupes -r`:
 ///
