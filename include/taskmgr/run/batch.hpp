@@ -326,11 +326,12 @@ std::size_t Batch<F, Task, R, Sink>::run_plainly(Span span, Seat& seat) noexcept
   std::size_t succeeded = 0;
   std::size_t id = span.first;
   seat.started.add(span.size());
+  const SlotsAt<R> slots = store_.slots();  // each task's own
   while (id != span.last) {
     const std::size_t from = id;
     try {
       for (; id != span.last && !this->stopping(); ++id) {
-        this->succeed_plainly(id, store_.slot(id), std::as_const(store_).task(id), seat);
+        this->succeed_plainly(id, slots[id], std::as_const(store_).task(id), seat);
       }
       succeeded += id - from;
       if (id == span.last) break;
