@@ -159,8 +159,11 @@ class Flow final : public AnyFlow<Task, R>, public RemoteAttempts<Flow<F, Task, 
   using Source = typename SourceOf<Tasks>::type;
   static constexpr bool is_fed = Fed<Tasks>;
   static constexpr std::size_t npos = HashIndex::npos;
-  /// Work that lasts so long, in ns, for each worker is enough: to be woken takes 50 us, and as long to be called.
+  // A driver that is none of its workers may be late, by `longest_nap` at most, while tasks are `short_task`s and each worker has
+  // `enough` before it: to be woken takes 50 us, and as long to be called. All in ns.
+  static constexpr std::int64_t short_task = 50'000;
   static constexpr std::int64_t enough = 400'000;
+  static constexpr std::int64_t longest_nap = 1'000'000;
 
   // --- Home
   static constexpr bool sends_tasks = true;  // a worker process was forked before they were pulled
@@ -488,10 +491,11 @@ void Flow<F, Task, R, Tasks>::get_on(const News& news) noexcept {
   // without a seat it is for the workers to see to a retry that falls due; the one that leaves wakes the driver
   const bool sees_to_it = !leaves_it && workshop_.pool.has_seat(*this);
   const RetryQueue::TimePoint due = sees_to_it ? this->next_due() : RetryQueue::never;
-  if (is_fed && due == RetryQueue::never && supply() > enough) {  // it is no matter if what is done waits for a while as well
+  if (is_fed && due == RetryQueue::never && per_task < short_task && supply() > enough) {
     if (news()) return;
     naps_.store(true);
-    if (const std::int64_t left = supply(); left > enough) this->nap_until(Clock::now() + std::chrono::nanoseconds{left / 4});
+    const std::int64_t left = supply();  // what is done may wait for a quarter of the time that the rest has to wait
+    if (left > enough) this->nap_until(Clock::now() + std::chrono::nanoseconds{std::min(left / 4, longest_nap)});
     naps_.store(false, std::memory_order_relaxed);
     return;
   }

@@ -70,8 +70,9 @@ class SerialFlow final : public Attempts<SerialFlow<F, Task, R, Source>, F, Task
  private:
   /// Of work that is told of at once: to wake who waits for it costs 15 us, and he is there 50 us later.
   static constexpr Pace::Duration goal{100'000};
-  /// The first look, from which they become rarer while there is little to do. Whenever a processor has nothing to do, the system may move a thread there
-  /// that waits for another one: it does so too seldom where stages outnumber processors, if this one sleeps through.
+  /// The first look, from which they become rarer while there is little to do. Whenever a processor has nothing to do, the
+  /// system may move a thread there that waits for another one: it does so too seldom where stages outnumber processors, if this
+  /// one sleeps through.
   static constexpr Pace::Duration first_nap{200'000};
   static constexpr Pace::Duration longest_nap{256'000'000};
 
