@@ -208,7 +208,8 @@ class Crew : public Ear {
   template <class News>
   void rest_for(RetryQueue::TimePoint due, const News& news) noexcept;
   /// Rests although there may be news meanwhile that can wait: until `due`, or `wake_driver` is called.
-  void nap_until(RetryQueue::TimePoint due) noexcept;
+  template <class TimePoint>
+  void nap_until(TimePoint due) noexcept;
   void wake_resting_driver() noexcept {
     if (resting_.load()) wake_driver();  // in one order with the news: see `rest_until`
   }
@@ -470,7 +471,8 @@ void Crew::rest_for(RetryQueue::TimePoint due, const News& news) noexcept {
   woken_ = false;
 }
 
-inline void Crew::nap_until(RetryQueue::TimePoint due) noexcept {
+template <class TimePoint>
+void Crew::nap_until(TimePoint due) noexcept {
   std::unique_lock lock(mutex_);
   changed_.wait_until(lock, due, [this] { return woken_ || settled(); });
   woken_ = false;
