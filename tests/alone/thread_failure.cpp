@@ -17,6 +17,8 @@
 #include <thread>
 #include <vector>
 
+#include <taskmgr/tree/task_tree.hpp>
+
 #include "support/build.hpp"
 #include "support/manager.hpp"
 #include "support/modes.hpp"
@@ -62,6 +64,9 @@ using taskmgr::EventKind;
 using taskmgr::Mode;
 using taskmgr::Options;
 using taskmgr::State;
+using taskmgr::TaskManager;
+using taskmgr::TaskTree;
+using taskmgr::TreeMode;
 using namespace std::chrono_literals;
 
 constexpr int all = 1'000'000'000;
@@ -155,6 +160,22 @@ TEST_CASE("whichever creation fails, all goes on with fewer") {
           use({.mode = mode, .workers = 4, .retry = {.max_retries = 1, .base_delay = 100us}, .timeout = timeout});
         }
       }
+    }
+  }
+}
+
+TEST_CASE("stages of a tree go on with fewer, and make their retries") {
+  const Options options{.mode = Mode::thread, .workers = 2, .retry = {.max_retries = 1, .base_delay = 1ms}, .chunk = 1};
+  for (int first = 0; first < 8; ++first) {
+    for (const int count : {1, 2, all}) {
+      CAPTURE(first);
+      CAPTURE(count);
+      const Failing failing{first, count};
+      TaskTree tree(TaskManager{act, options}, TaskManager{act, options});
+      tree.set_mode(TreeMode::pipeline);
+      const auto report = tree.start(numbers(100));
+      CHECK(report.succeeded == 90);
+      CHECK(report.failed == 10);
     }
   }
 }

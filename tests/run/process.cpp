@@ -212,6 +212,21 @@ using Texts = TaskManager<std::function<std::string(Context&, int)>>;  // of one
 
 }  // namespace
 
+TEST_CASE("who walks a stream sees what is done, while its worker is at the task behind it") {
+  const Shared<std::atomic<int>> seen;
+  const Manager manager{[&](Context&, int x) {  // after so many tiny ones, each waits for all before it to be seen
+                          if (x >= 500 && !support::comes_to(seen.get(), x, 20s)) throw std::runtime_error("too late");
+                          return x;
+                        },
+                        {.mode = Mode::process, .workers = 1}};
+  int succeeded = 0;
+  for (const auto& outcome : manager.stream(numbers(520))) {
+    succeeded += outcome.state() == taskmgr::State::succeeded ? 1 : 0;
+    ++seen.get();
+  }
+  CHECK(succeeded == 520);
+}
+
 TEST_CASE("results of any size cross, and none is too many") {
   const support::NothingLeft nothing_left;
   const Texts manager{[](Context&, int n) { return std::string(static_cast<std::size_t>(n), 'x'); }, {.mode = Mode::process, .workers = 2}};

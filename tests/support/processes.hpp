@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <new>
@@ -34,6 +35,16 @@ class Shared {
  private:
   T* object_;
 };
+
+/// Within `most` a number that other processes change comes to `at_least`.
+[[nodiscard]] inline bool comes_to(const std::atomic<int>& number, int at_least, std::chrono::nanoseconds most) {
+  const auto until = std::chrono::steady_clock::now() + most;
+  while (number < at_least) {
+    if (std::chrono::steady_clock::now() > until) return false;
+    std::this_thread::sleep_for(std::chrono::microseconds{50});
+  }
+  return true;
+}
 
 inline int entries_of(const char* folder) {
   int count = 0;

@@ -364,26 +364,29 @@ TEST_CASE("a slow node holds the earlier ones back") {
 }
 
 TEST_CASE("each item goes on at once, whichever modes the nodes have") {
-  for (const Mode first : support::modes_that_block) {
-    for (const Mode second : support::modes_that_block) {
-      CAPTURE(support::name(first));
-      CAPTURE(support::name(second));
-      support::Counter seen;
-      std::atomic<bool> in_time{true};
-      TaskTree<int> tree;
-      const auto root = tree.root(TaskManager{One{[&](Context&, int x) {  // each waits for the one before to be through
-                                                if (!seen.wait_for(x, 20s)) in_time = false;
-                                                return x;
-                                              }},
-                                              {.mode = first, .workers = 1}});
-      tree.then(tree.then(root, same), TaskManager{One{[&](Context&, int x) {
-                                                     seen.add();
-                                                     return x;
-                                                   }},
-                                                   {.mode = second, .workers = 1}});
-      tree.set_mode(TreeMode::pipeline);
-      CHECK(tree.start(numbers(20)).ok());
-      CHECK(in_time);
+  for (const int tiny : {0, 500}) {
+    for (const Mode first : support::modes_that_block) {
+      for (const Mode second : support::modes_that_block) {
+        CAPTURE(tiny);
+        CAPTURE(support::name(first));
+        CAPTURE(support::name(second));
+        support::Counter seen;
+        std::atomic<bool> in_time{true};
+        TaskTree<int> tree;
+        const auto root = tree.root(TaskManager{One{[&](Context&, int x) {  // after so many, each waits for all before it to be through
+                                                  if (x >= tiny && !seen.wait_for(x, 20s)) in_time = false;
+                                                  return x;
+                                                }},
+                                                {.mode = first, .workers = 1}});
+        tree.then(tree.then(root, same), TaskManager{One{[&](Context&, int x) {
+                                                       seen.add();
+                                                       return x;
+                                                     }},
+                                                     {.mode = second, .workers = 1}});
+        tree.set_mode(TreeMode::pipeline);
+        CHECK(tree.start(numbers(tiny + 20)).ok());
+        CHECK(in_time);
+      }
     }
   }
 }

@@ -36,6 +36,7 @@
 #include "support/folder.hpp"
 #include "support/manager.hpp"
 #include "support/modes.hpp"
+#include "support/processes.hpp"
 #include "support/random.hpp"
 #include "support/source.hpp"
 #include "support/wait.hpp"
@@ -468,22 +469,28 @@ TEST_CASE("a pipeline's stages run at the same time, and each result goes on at 
 }
 
 TEST_CASE("what was quick does not wait for what is slow, however many go on together") {
-  for (const Mode second : support::modes_in_memory) {
-    CAPTURE(support::name(second));
-    support::Counter through;
-    Tree tree = tree_of({{[](Context&, int x) { return x; }, {.mode = Mode::serial}},
-                         {[&](Context&, int x) {
-                            if (x == 3000) CHECK(through.wait_for(3000, 10s));  // of those before it
-                            return x;
-                          },
-                          {.mode = Mode::serial}},
-                         {[&](Context&, int x) {
-                            through.add();
-                            return x;
-                          },
-                          {.mode = second, .workers = 2}}});
-    tree.set_mode(TreeMode::pipeline);
-    CHECK(tree.start(numbers(3010)).ok());
+  for (const Mode second : support::modes_of_functions) {
+    for (const Mode third : support::modes_in_memory) {
+      for (const std::size_t workers : {1U, 2U}) {
+        CAPTURE(support::name(second));
+        CAPTURE(support::name(third));
+        CAPTURE(workers);
+        const support::Shared<std::atomic<int>> through;
+        Tree tree = tree_of({{[](Context&, int x) { return x; }, {.mode = Mode::serial}},
+                             {[&](Context&, int x) {
+                                if (x >= 3000 && !support::comes_to(through.get(), x, 20s)) throw std::runtime_error("too late");
+                                return x;
+                              },
+                              {.mode = second, .workers = workers, .retry = {.max_retries = 0}}},
+                             {[&](Context&, int x) {
+                                ++through.get();
+                                return x;
+                              },
+                              {.mode = third, .workers = 2}}});
+        tree.set_mode(TreeMode::pipeline);
+        CHECK(tree.start(numbers(3040)).ok());
+      }
+    }
   }
 }
 

@@ -234,6 +234,8 @@ class Remote : public Supply {
   virtual void given_up(const Errand& errand, const std::exception_ptr& why, Seat& seat) noexcept = 0;
   // --- there: in a worker
 
+  /// An answer is asked for as soon as there is one: it must not wait for the errand behind it.
+  [[nodiscard]] virtual bool is_in_haste() const noexcept = 0;
   /// Makes an attempt and appends a frame with its result, or with what it threw. Throws `std::bad_alloc`.
   virtual void perform(std::size_t id, int attempt, Reader& task, Answers& answers, Seat& seat) = 0;
 

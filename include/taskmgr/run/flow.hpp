@@ -69,22 +69,23 @@ inline constexpr std::int64_t long_task = 1'000'000;
 /// A queue of at most so many numbers, which never allocates again.
 class Ring {
  public:
-  explicit Ring(std::size_t capacity) : items_(capacity) {}
+  explicit Ring(std::size_t capacity) : items_(new std::size_t[capacity]), capacity_(capacity) {}
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
   [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
   void push(std::size_t item) noexcept {
-    items_[(first_ + size_) % items_.size()] = item;
+    items_[(first_ + size_) % capacity_] = item;
     ++size_;
   }
   [[nodiscard]] std::size_t pop() noexcept {
     const std::size_t item = items_[first_];
-    first_ = (first_ + 1) % items_.size();
+    first_ = (first_ + 1) % capacity_;
     --size_;
     return item;
   }
 
  private:
-  std::vector<std::size_t> items_;
+  Array<std::size_t> items_;
+  std::size_t capacity_;
   std::size_t first_ = 0;
   std::size_t size_ = 0;
 };
@@ -113,14 +114,15 @@ class Flow final : public AnyFlow<Task, R>, public RemoteAttempts<Flow<F, Task, 
         in_coroutines_(this->options().mode == Mode::coroutine),
         places_(at_a_time(this->progress().total)),
         window_(how.window != 0 ? how.window : first_window()),
-        widest_(how.window != 0 || alone_ || in_coroutines_ ? window_ : std::max<std::size_t>(1024, 8 * places_)),
+        widest_(how.window != 0 || alone_ || in_coroutines_ ? window_ : std::max<std::size_t>(wide, 8 * places_)),
         shares_duplicates_(Keyed<Task> && this->options().duplicates == Duplicates::share),
-        waiting_(widest_) {
-    passages_.resize(widest_);
+        passages_(new Array<std::shared_ptr<Passage<Task, R>>>[(widest_ + in_block - 1) / in_block]),
+        waiting_(widest_),
+        strides_(new Stride[this->seats().size()]) {
     done_.reserve(widest_);
     harvest_.reserve(widest_);
     pulled_now_.reserve(widest_);
-    for (std::size_t id = widest_; id-- > 0;) free_.push_back(id);
+    free_.reserve(widest_);
     this->tells_leaving.store(!alone_, std::memory_order_relaxed);
     this->task_writer = &write_task<Task>;
     this->open();
@@ -159,15 +161,23 @@ class Flow final : public AnyFlow<Task, R>, public RemoteAttempts<Flow<F, Task, 
   using Source = typename SourceOf<Tasks>::type;
   static constexpr bool is_fed = Fed<Tasks>;
   static constexpr std::size_t npos = HashIndex::npos;
+  // For tiny tasks: so many are worth to be woken for, where the driver is none of the workers.
+  static constexpr std::size_t wide = is_fed ? 4096 : 1024;
   // A driver that is none of its workers may be late, by `longest_nap` at most, while tasks are `short_task`s and each worker has
   // `enough` before it: to be woken takes 50 us, and as long to be called. All in ns.
   static constexpr std::int64_t short_task = 50'000;
   static constexpr std::int64_t enough = 400'000;
   static constexpr std::int64_t longest_nap = 1'000'000;
+  // A driver looks for what is settled of strides that last: so soon, and then less and less often.
+  static constexpr std::chrono::nanoseconds first_look{200'000};
+  static constexpr std::chrono::nanoseconds rarest_look{256'000'000};
 
   // --- Home
   static constexpr bool sends_tasks = true;  // a worker process was forked before they were pulled
-  [[nodiscard]] Passage<Task, R>& at(std::size_t id) const noexcept { return *passages_[id]; }
+  [[nodiscard]] std::shared_ptr<Passage<Task, R>>& passage(std::size_t id) const noexcept {
+    return passages_[id / in_block][id % in_block];
+  }
+  [[nodiscard]] Passage<Task, R>& at(std::size_t id) const noexcept { return *passage(id); }
   [[nodiscard]] const Task& task(std::size_t id) const noexcept { return *at(id).task; }
   [[nodiscard]] Slot<R> slot(std::size_t id) noexcept { return (*at(id).slot)[0]; }
   [[nodiscard]] std::uint64_t number(std::size_t id) const noexcept { return at(id).number; }
@@ -175,6 +185,13 @@ class Flow final : public AnyFlow<Task, R>, public RemoteAttempts<Flow<F, Task, 
   void add_duration(std::size_t id, std::chrono::nanoseconds d) noexcept { at(id).duration += d; }
   void retry_later(std::size_t id, int attempt, Clock::time_point due);
   void finished(std::size_t, Seat&) noexcept {}
+
+  /// What a worker has taken at once, and so far settled: passed on together, unless the driver finds it before.
+  struct Stride {
+    std::array<std::size_t, Pace::longest_stride> ids{};
+    std::atomic<std::size_t> settled{0};  // of them, in front; written by the worker
+    std::size_t passed = 0;               // of those; guarded by `queues_`
+  };
 
   /// Of `total` tasks, if that is known.
   [[nodiscard]] std::size_t at_a_time(std::size_t total) const noexcept {
@@ -200,8 +217,10 @@ class Flow final : public AnyFlow<Task, R>, public RemoteAttempts<Flow<F, Task, 
   // --- the driver
   void give_up_current() noexcept;
   void pull();
+  [[nodiscard]] std::size_t free_id();
   void pull_one();
   void pass_to_workers() noexcept;
+  [[nodiscard]] bool gather() noexcept;
   void end();
   [[nodiscard]] std::size_t next_done();
 
@@ -222,7 +241,9 @@ class Flow final : public AnyFlow<Task, R>, public RemoteAttempts<Flow<F, Task, 
   std::size_t work(Seat& seat) noexcept override;
   std::size_t work_at(Pace& pace, Seat& seat, bool driver) noexcept;
   [[nodiscard]] std::size_t take(std::span<std::size_t> ids, std::size_t most) noexcept;
-  void pass_on(std::span<const std::size_t> ids) noexcept;
+  std::size_t pass(Stride& stride) noexcept;
+  void pass_on(Stride& stride) noexcept;
+  void tell_driver(std::size_t done) noexcept;
 
   Workshop& workshop_;
   Source source_;
@@ -238,7 +259,8 @@ class Flow final : public AnyFlow<Task, R>, public RemoteAttempts<Flow<F, Task, 
   std::uint64_t pulled_ = 0;
   std::uint64_t handed_out_ = 0;
   HashIndex index_;  // of what was pulled and not handed out
-  std::vector<std::size_t> free_;
+  std::vector<std::size_t> free_;  // to be used again
+  std::size_t used_ = 0;           // ids: those before it
   std::vector<std::size_t> pulled_now_;
   std::vector<std::size_t> harvest_;        // done, to be handed out from `reaped_` on
   std::size_t reaped_ = 0;
@@ -250,15 +272,19 @@ class Flow final : public AnyFlow<Task, R>, public RemoteAttempts<Flow<F, Task, 
   std::atomic<std::thread::id> driver_{};  // while it works
   Pace driver_pace_{this->options().chunk};
 
-  std::vector<std::shared_ptr<Passage<Task, R>>> passages_;  // by id; an entry changes only while its id is free
+  static constexpr std::size_t in_block = 1024;
+  const Array<Array<std::shared_ptr<Passage<Task, R>>>> passages_;  // by id; an entry changes only while its id is free
 
   std::mutex queues_;
   Ring waiting_;
   std::vector<std::size_t> done_;
+  const Array<Stride> strides_;  // by seat
   std::atomic<std::size_t> waiting_count_{0};
   std::atomic<std::size_t> done_count_{0};
   std::atomic<std::int64_t> per_task_{-1};  // ns
   std::atomic<bool> naps_{false};           // the driver, while the workers have enough
+  std::atomic<bool> in_strides_{false};     // the workers may be, of more tasks than one
+  std::chrono::nanoseconds look_ = first_look;
 
   enum class Manned { no, yes, left };  // the worker processes, by a thread that drives them
   Manned manned_ = Manned::no;          // guarded by the next
@@ -300,7 +326,7 @@ Outcome<Task, R>* Flow<F, Task, R, Tasks>::next_now() {
     Passage<Task, R>& done = at(id);
     current_id_ = id;
     std::shared_ptr<const void> owner;
-    if constexpr (!is_fed) owner = passages_[id];  // it may be copied
+    if constexpr (!is_fed) owner = passage(id);  // it may be copied
     current_.emplace(*done.task, (*done.slot)[0], done.error.get(), done.duration, std::move(owner));
     return &*current_;
   }
@@ -324,7 +350,7 @@ void Flow<F, Task, R, Tasks>::give_up_current() noexcept {
   const std::size_t id = std::exchange(current_id_, npos);
   current_.reset();
   ++handed_out_;
-  std::shared_ptr<Passage<Task, R>>& passage = passages_[id];
+  std::shared_ptr<Passage<Task, R>>& passage = this->passage(id);
   if (shares_duplicates_) {
     index_.erase(passage->hash, id, [this](std::size_t other) { return at(other).hash; });
   }
@@ -338,7 +364,7 @@ void Flow<F, Task, R, Tasks>::give_up_current() noexcept {
     passage->error.reset();
     passage->room.reset();
   }
-  free_.push_back(id);  // there is room: it held all ids before
+  free_.push_back(id);  // there is room for all
 }
 
 /// Fills the window, unless outcomes turn up meanwhile, and lets the workers know.
@@ -387,12 +413,23 @@ void Flow<F, Task, R, Tasks>::pass_to_workers() noexcept {
   }
 }
 
+/// An id that is free, and stays so until it is popped. There is one: no more are in use than fit the window.
+template <class F, class Task, class R, class Tasks>
+std::size_t Flow<F, Task, R, Tasks>::free_id() {
+  if (free_.empty()) {
+    auto& block = passages_[used_ / in_block];
+    if (used_ % in_block == 0) block = Array{new std::shared_ptr<Passage<Task, R>>[in_block]};
+    free_.push_back(used_++);
+  }
+  return free_.back();
+}
+
 /// Takes the next task from the source, unless it is a duplicate. If this throws, the task counts as never taken.
 template <class F, class Task, class R, class Tasks>
 void Flow<F, Task, R, Tasks>::pull_one() {
-  const std::size_t id = free_.back();
-  if (passages_[id] == nullptr) passages_[id] = std::make_shared<Passage<Task, R>>();
-  Passage<Task, R>& passage = *passages_[id];
+  const std::size_t id = free_id();
+  if (this->passage(id) == nullptr) this->passage(id) = std::make_shared<Passage<Task, R>>();
+  Passage<Task, R>& passage = at(id);
   if constexpr (is_fed) {
     try {
       passage.task = &source_.take(passage.room);
@@ -456,6 +493,7 @@ void Flow<F, Task, R, Tasks>::get_on(const News& news) noexcept {
   if constexpr (is_fed) {
     if (this->settled()) return this->rest_for(RetryQueue::never, news);  // all that was pulled is done
   }
+  if (gather()) return;
   const std::int64_t per_task = per_task_.load(std::memory_order_relaxed);
   if (window_ < widest_ && per_task >= 0 && per_task < Pace::goal.count()) window_ = std::min(2 * window_, widest_);
   if (in_coroutines_) {
@@ -475,10 +513,10 @@ void Flow<F, Task, R, Tasks>::get_on(const News& news) noexcept {
     work(seat);
     worked = true;
   } else {
-    // While it is inside of a long task, nobody would pull or hand out: such it leaves to others, if there are any. One who
-    // is fed has others wait for him on both sides, and has somebody come.
-    const bool long_ones = per_task > long_task || (is_fed && per_task < 0);
-    leaves_it = long_ones && (is_fed || !workshop_.pool.unhelped(*this)) && workshop_.pool.call_for(*this, true);
+    // While it is inside of a task, nobody pulls or hands out: long ones it leaves to others, if there are any. One who is fed
+    // has others wait for him on both sides, perhaps even this task, and leaves all to whoever can be had.
+    const bool leaves_them = is_fed || (per_task > long_task && !workshop_.pool.unhelped(*this));
+    leaves_it = leaves_them && workshop_.pool.call_for(*this, true);
     if (!leaves_it) worked = workshop_.pool.join_in(*this);
     if (workshop_.pool.abandoned(*this)) {  // no worker could be made ready: nothing is run
       this->halt();
@@ -488,9 +526,9 @@ void Flow<F, Task, R, Tasks>::get_on(const News& news) noexcept {
   }
   driver_.store(std::thread::id{}, std::memory_order_relaxed);
   if (worked) return;
-  // without a seat it is for the workers to see to a retry that falls due; the one that leaves wakes the driver
-  const bool sees_to_it = !leaves_it && workshop_.pool.has_seat(*this);
-  const RetryQueue::TimePoint due = sees_to_it ? this->next_due() : RetryQueue::never;
+  // a retry that falls due is for the workers to see to, where there are any; the one that leaves wakes the driver
+  const bool sees_to_it = workshop_.pool.has_seat(*this) && !(leaves_it && has_work());
+  RetryQueue::TimePoint due = sees_to_it ? this->next_due() : RetryQueue::never;
   if (is_fed && due == RetryQueue::never && per_task < short_task && supply() > enough) {
     if (news()) return;
     naps_.store(true);
@@ -499,7 +537,26 @@ void Flow<F, Task, R, Tasks>::get_on(const News& news) noexcept {
     naps_.store(false, std::memory_order_relaxed);
     return;
   }
+  if (in_strides_.load(std::memory_order_relaxed)) {
+    due = std::min(due, Clock::now() + look_);
+    look_ = std::min(look_ + look_ / 8, rarest_look);
+  }
   this->rest_until(due, news);
+}
+
+/// What is done of strides that workers are still in. Says whether there was anything.
+template <class F, class Task, class R, class Tasks>
+bool Flow<F, Task, R, Tasks>::gather() noexcept {
+  if (!in_strides_.load(std::memory_order_relaxed)) return false;
+  std::size_t done = 0;
+  {
+    const std::scoped_lock lock(queues_);
+    for (std::size_t k = 0; k != this->seats().size(); ++k) done += pass(strides_[k]);
+    done_count_.store(done_.size(), std::memory_order_relaxed);
+  }
+  this->publish_quietly(done);
+  if (done != 0) look_ = first_look;
+  return done != 0;
 }
 
 /// Drives coroutines, as far as there are any in flight. If that cannot be, no task is begun any more.
@@ -569,7 +626,12 @@ template <class F, class Task, class R, class Tasks>
 void Flow<F, Task, R, Tasks>::publish_all(Items<const std::size_t> ids, Seat&) noexcept {
   const Clock::time_point now = Clock::now();
   per_task_.store((now - std::exchange(published_, now)).count() / static_cast<std::int64_t>(ids.size()), std::memory_order_relaxed);
-  pass_on({ids.begin(), ids.size()});
+  {
+    const std::scoped_lock lock(queues_);
+    done_.insert(done_.end(), ids.begin(), ids.end());  // there is room for all that are in flight
+    done_count_.store(done_.size());
+  }
+  tell_driver(ids.size());
 }
 
 template <class F, class Task, class R, class Tasks>
@@ -589,6 +651,7 @@ std::size_t Flow<F, Task, R, Tasks>::work(Seat& seat) noexcept {
 /// The driver comes and goes, and keeps its pace.
 template <class F, class Task, class R, class Tasks>
 std::size_t Flow<F, Task, R, Tasks>::work_at(Pace& pace, Seat& seat, bool driver) noexcept {
+  Stride& stride = strides_[seat.number];
   std::array<std::size_t, Pace::longest_stride> ids{};
   std::size_t since = 0;  // tasks since the clock was last read
   Clock::time_point read = Clock::now();
@@ -597,7 +660,8 @@ std::size_t Flow<F, Task, R, Tasks>::work_at(Pace& pace, Seat& seat, bool driver
     const auto settle = [&](std::size_t id, int attempt) {
       if (this->stopping()) this->cancel_task(id, attempt - 1, seat);
       else if (this->run(id, attempt, seat) == Step::waiting) return;
-      ids[settled++] = id;  // never ahead of those that are still to be run
+      stride.ids[settled] = id;
+      stride.settled.store(++settled, std::memory_order_release);
     };
     std::size_t count = 0;
     if (const auto due = this->pop_due()) {
@@ -608,7 +672,7 @@ std::size_t Flow<F, Task, R, Tasks>::work_at(Pace& pace, Seat& seat, bool driver
       if (count == 0) return 0;  // all was published
       for (std::size_t k = 0; k < count; ++k) settle(ids[k], 1);
     }
-    pass_on({ids.data(), settled});
+    if (settled != 0) pass_on(stride);
     since += count;
     const bool hands_out = driver && done_count_.load(std::memory_order_relaxed) != 0;
     if (since < pace.chunk() && !hands_out) continue;
@@ -624,22 +688,43 @@ std::size_t Flow<F, Task, R, Tasks>::work_at(Pace& pace, Seat& seat, bool driver
 
 template <class F, class Task, class R, class Tasks>
 std::size_t Flow<F, Task, R, Tasks>::take(std::span<std::size_t> ids, std::size_t most) noexcept {
-  const std::scoped_lock lock(queues_);
   std::size_t count = 0;
-  for (; count < std::min(most, ids.size()) && !waiting_.empty(); ++count) ids[count] = waiting_.pop();
-  waiting_count_.store(waiting_.size(), std::memory_order_relaxed);
+  {
+    const std::scoped_lock lock(queues_);
+    for (; count < std::min(most, ids.size()) && !waiting_.empty(); ++count) ids[count] = waiting_.pop();
+    waiting_count_.store(waiting_.size(), std::memory_order_relaxed);
+  }
+  if (count > 1 && !in_strides_.load(std::memory_order_relaxed)) {
+    in_strides_.store(true, std::memory_order_relaxed);
+    this->wake_driver();  // it may rest until it is told of something
+  }
   return count;
 }
 
+/// With `queues_` locked: what is done of a stride, and was not passed on.
 template <class F, class Task, class R, class Tasks>
-void Flow<F, Task, R, Tasks>::pass_on(std::span<const std::size_t> ids) noexcept {
-  if (ids.empty()) return;
+std::size_t Flow<F, Task, R, Tasks>::pass(Stride& stride) noexcept {
+  const std::size_t from = stride.passed;
+  stride.passed = stride.settled.load(std::memory_order_acquire);
+  for (std::size_t k = from; k != stride.passed; ++k) done_.push_back(stride.ids[k]);  // there is room for all that are in flight
+  return stride.passed - from;
+}
+
+template <class F, class Task, class R, class Tasks>
+void Flow<F, Task, R, Tasks>::pass_on(Stride& stride) noexcept {
+  std::size_t done = 0;
   {
     const std::scoped_lock lock(queues_);
-    for (const std::size_t id : ids) done_.push_back(id);  // there is room for all that are in flight
+    done = pass(stride);
+    stride.settled.store(stride.passed = 0, std::memory_order_relaxed);
     done_count_.store(done_.size());
   }
-  this->publish(ids.size());
+  if (done != 0) tell_driver(done);
+}
+
+template <class F, class Task, class R, class Tasks>
+void Flow<F, Task, R, Tasks>::tell_driver(std::size_t done) noexcept {
+  this->publish(done);
   if (naps_.load() && supply() <= enough) return this->wake_driver();
   this->wake_resting_driver();
 }

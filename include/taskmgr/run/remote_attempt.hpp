@@ -49,6 +49,7 @@ class RemoteAttempts : public AsyncAttempts<Home, F, Task, R>, public Remote {
   void said(const Errand& errand, const FrameHead& head, Reader& reader, Seat& seat) override;
   void given_up(const Errand& errand, const std::exception_ptr& why, Seat& seat) noexcept override;
   void cancelled(const Errand& errand, Seat& seat) noexcept override { this->cancel_task(errand.id, errand.attempt - 1, seat); }
+  [[nodiscard]] bool is_in_haste() const noexcept override { return Home::sends_tasks; }
   void perform(std::size_t id, int attempt, Reader& sent, Answers& answers, Seat& seat) override;
 
  private:

@@ -29,7 +29,8 @@ namespace taskmgr::detail {
 /// The life of a worker process, from its birth in a fork of the run until the run sends no more orders.
 ///
 /// Answers are gathered for an order, or for as long as they are few, so that tiny tasks share a write; with a fixed chunk, so
-/// many of them are written before the next task begins.
+/// many of them are written before the next task begins. Where somebody waits for each, each is written before the next task
+/// begins: that may be one that lasts, or even waits for what becomes of the answer.
 class WorkerProcess final : public Ear {
  public:
   WorkerProcess(Crew& crew, Remote& remote, Seat& seat, WorkerPage& page, const Options& options, int orders, int frames)
@@ -38,10 +39,11 @@ class WorkerProcess final : public Ear {
   /// Until there are no more orders, or nobody to send them.
   void live() noexcept;
 
-  void heard_progress(const Context& from, double done, double total) override;
-  void heard_log(const Context& from, Level level, std::string_view message) override;
+  // `inline` already here: else every file that includes this header compiles the class, used or not
+  inline void heard_progress(const Context& from, double done, double total) override;
+  inline void heard_log(const Context& from, Level level, std::string_view message) override;
   [[nodiscard]] bool listens(EventKind kind) const noexcept override { return crew_.listens(kind); }
-  void token_wanted() override;
+  inline void token_wanted() override;
 
  private:
   static constexpr std::size_t many_bytes = 1U << 16U;  // of answers, which are then written
@@ -138,6 +140,7 @@ inline void WorkerProcess::carry_out(const OrderHead& order) {
   Share& share = page_.lanes[order.lane];
   Span taken;  // and not begun
   const bool tells = crew_.listens(EventKind::task_started);
+  const bool at_once = remote_.is_in_haste();
   Reader reader{order_.data(), order_.size()};
   ErrandHead errand{0, 0, 0, 0};
   std::uint32_t k = 0;
@@ -164,7 +167,7 @@ inline void WorkerProcess::carry_out(const OrderHead& order) {
       taken = {};
       measure(k + 1);
     }
-    if (waited || answers_.size() >= many_bytes || (options_.chunk != 0 && (k + 1) % options_.chunk == 0)) answers_.flush();
+    if (waited || at_once || answers_.size() >= many_bytes || (options_.chunk != 0 && (k + 1) % options_.chunk == 0)) answers_.flush();
   }
   measure(k);
   Frame{answers_, FrameKind::order_done}.finish(since - begun);
