@@ -56,7 +56,7 @@ class List {
     capacity_ = capacity;
   }
   /// For so many more, with room to spare.
-  void make_room(std::size_t more) {
+  [[gnu::always_inline]] void make_room(std::size_t more) {
     if (size_ + more > capacity_) reserve(2 * size_ + more + 4);
   }
   void push_back(T item) {
@@ -70,7 +70,7 @@ class List {
     for (; at + 1 != end(); ++at) *at = static_cast<T&&>(at[1]);
     pop_back();
   }
-  void clear() noexcept {
+  [[gnu::always_inline]] void clear() noexcept {
     while (size_ != 0) pop_back();
   }
 

@@ -164,7 +164,8 @@ class AnyNodeRun : public AnyLedger {
     items_[k].attempts = attempts;
     close_one(k);
   }
-  void join(std::size_t k, std::size_t leader) noexcept override;
+  // `inline` already here: else every file that includes this header compiles the class, used or not
+  inline void join(std::size_t k, std::size_t leader) noexcept override;
   void add_duration(std::size_t k, std::chrono::nanoseconds duration) noexcept override {
     trunk_.add_duration(initial(k), duration);
   }
