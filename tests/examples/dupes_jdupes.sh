@@ -29,15 +29,22 @@ by_inode() { # FOLDER...
     }' inodes - | sort
 }
 
+# What stands in a folder, and since when.
+state() { find "$@" -printf '%D:%i %s %C@ %p\0' 2>/dev/null | sort -z | cksum; }
+
 compare() { # WHAT MODE FOLDER...
-  local what=$1 mode=$2 try
+  local what=$1 mode=$2 before try
   shift 2
-  for try in 1 2 3; do  # in case the folder changes meanwhile
-    ./dupes --mode "$mode" -0 "$@" 2>/dev/null | by_inode "$@" >ours
-    jdupes -r -q -0 "$@" 2>/dev/null | by_inode "$@" >theirs
+  for try in 1 2 3 4 5; do  # in case the folder changes meanwhile
+    before=$(state "$@")
+    ./dupes --mode "$mode" -0 "$@" 2>ours.errors | by_inode "$@" >ours
+    jdupes -r -q -0 "$@" 2>theirs.errors | by_inode "$@" >theirs
     cmp -s ours theirs && break
+    [ "$before" = "$(state "$@")" ] && break
+    printf '%s: %s changed while it was searched\n' "$mode" "$what"
   done
   printf '%s: %s groups in %s\n' "$mode" "$(wc -l <theirs)" "$what"
+  cmp -s ours theirs || head -n 20 ours.errors theirs.errors
   same "$mode: the same groups as jdupes in $what" "$(<theirs)" "$(<ours)"
 }
 
