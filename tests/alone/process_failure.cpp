@@ -9,12 +9,15 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <exception>
+#include <stdexcept>
 #include <string>
 
 #include "support/build.hpp"
@@ -48,6 +51,7 @@ Plan& plan() {
 }
 bool ready = false;  // of the mapping itself nobody asks
 bool slow_to_watch = false;  // the host comes to its children when they are gone
+long slow_to_look = 0;       // nanoseconds that pass from each look at the clock to the next
 
 bool fails(Call call) {
   if (!ready || !plan().armed || plan().call != call) return false;
@@ -73,6 +77,16 @@ int setpgid(pid_t process, pid_t group) {  // what the host does between a fork 
   static const auto real = next<int (*)(pid_t, pid_t)>("setpgid");
   while (slow_to_watch && process != 0 && kill(process, 0) == 0) usleep(100);
   return real(process, group);
+}
+int clock_gettime(clockid_t clock, timespec* time) noexcept {
+  static const auto real = next<int (*)(clockid_t, timespec*)>("clock_gettime");
+  static long ahead = 0;
+  const int result = real(clock, time);
+  if (clock != CLOCK_MONOTONIC || (ahead += slow_to_look) == 0) return result;
+  const long nanoseconds = time->tv_nsec + ahead;
+  time->tv_sec += nanoseconds / 1'000'000'000;
+  time->tv_nsec = nanoseconds % 1'000'000'000;
+  return result;
 }
 int pipe2(int* ends, int flags) {
   static const auto real = next<int (*)(int*, int)>("pipe2");
@@ -162,6 +176,60 @@ TEST_CASE("a worker that is dead, and reaped by the host, before anybody could w
   }
   slow_to_watch = false;
   sigaction(SIGCHLD, &before, nullptr);
+}
+
+TEST_CASE("where only retries that are not due are left when workers cannot start, they are made when they are due") {
+  struct Seen {
+    std::atomic<bool> deadly{false};
+    std::atomic<int> deaths{0};
+  };
+  const support::Shared<Seen> seen;
+  const support::NothingLeft nothing_left;
+  const support::Manager manager{
+      [&](taskmgr::Context& context, int x) {
+        if (x == 0 && context.attempt() == 1) throw std::runtime_error("again");
+        if (x == 1 && context.attempt() == 1) {
+          seen.get().deadly = true;
+          _exit(3);
+        }
+        return x;
+      },
+      {.mode = taskmgr::Mode::process,
+       .workers = 1,
+       .retry = {.max_retries = 1, .base_delay = std::chrono::seconds{4}, .jitter = 0},  // it gives up before
+       .chunk = 1,
+       .on_worker_start = [&](std::size_t) {
+         if (seen.get().deadly && ++seen.get().deaths <= 50) _exit(3);
+       }}};
+  alarm(60);  // whoever hangs dies
+  const auto report = manager.start(support::numbers(3));
+  alarm(0);
+  CHECK(support::adds_up(report));
+  CHECK(report.failed == 1);
+  CHECK(report.error_map().at(2).message().find("before they began a task") != std::string::npos);
+  CHECK(report.success_map().at(0) == 0);
+  CHECK(report.success_map().at(1) == 1);
+}
+
+TEST_CASE("a worker may be replaced from a moment on that comes between two looks at the clock") {
+  struct Seen {
+    std::atomic<int> deaths{0};
+  };
+  for (long pause = 250'000; pause <= 8'000'000; pause += 250'000) {
+    const support::Shared<Seen> seen;
+    const support::NothingLeft nothing_left;
+    const support::Manager manager{[](taskmgr::Context&, int x) { return x; },
+                                   {.mode = taskmgr::Mode::process, .workers = 1, .on_worker_start = [&](std::size_t) {
+                                      if (++seen.get().deaths <= 12) _exit(3);
+                                    }}};
+    INFO(pause, " ns from look to look");
+    alarm(60);  // whoever hangs dies
+    slow_to_look = pause;
+    const auto report = manager.start(support::numbers(1));
+    slow_to_look = 0;
+    alarm(0);
+    CHECK(report.succeeded == 1);
+  }
 }
 
 #endif

@@ -548,9 +548,9 @@ inline void Fleet::wait() noexcept {
   };
   for (Hand& hand : hands()) {
     due = std::min(due, hand.look_at_deadline(now, options_, returned_));
-    if (takes_orders(hand) || may_hire(hand, now)) due = std::min(due, crew_.next_due());
-    if (hand.state == Hand::State::none) {
-      if (hand.hire_at > now && work_waits()) due = std::min(due, hand.hire_at);
+    if (takes_orders(hand)) due = std::min(due, crew_.next_due());
+    if (hand.state == Hand::State::none) {  // whose time may come between the look at it in `staff` and this one
+      if (may_hire(hand, hand.hire_at)) due = std::min(due, std::max(hand.hire_at, work_waits() ? now : crew_.next_due()));
       continue;
     }
     watch(hand, Source::child, hand.child.handle(), POLLIN);
