@@ -3,8 +3,7 @@
 # catalog routes each file by what it holds, writes right thumbnails, and an index for each folder.
 . "$(dirname "$0")/check.bash"
 cp "$programs/catalog" . 2>/dev/null || skip 'catalog was not built'
-modes='serial pipeline process'
-! is_sanitized ./catalog || modes='serial pipeline'  # another thread may hold a sanitizer's lock when it forks
+modes=$(modes_of ./catalog serial pipeline process)
 chmod 755 . catalog
 
 make_folders() {

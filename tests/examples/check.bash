@@ -6,6 +6,7 @@
 #   is_json FILE                    whether it is JSON; this needs perl
 #   as_nobody COMMAND [WORD]...     runs it as somebody who may not read everything, as root may
 #   is_sanitized PROGRAM            whether it was built with a sanitizer
+#   modes_of PROGRAM MODE...        the modes, but for `process` where another thread may hold a sanitizer's lock when it forks
 #   skip WHY                        ends the script: it cannot run here
 #   finish                          ends the script: 1 if there was a complaint
 set -u -o pipefail
@@ -38,6 +39,8 @@ if [ "$(id -u)" = 0 ]; then
 else
   as_nobody() { "$@"; }
 fi
+
+modes_of() { if is_sanitized "$1"; then echo "${@:2}" | sed 's/ *process//'; else echo "${@:2}"; fi; }
 
 is_sanitized() { grep -qaE '__(asan|tsan)_init' "$1"; }
 

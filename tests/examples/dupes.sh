@@ -38,7 +38,7 @@ tree/edge_16384 = tree/sub/edge_16384
 tree/edge_16383 = tree/sub/edge_16383
 tree/a = tree/b = tree/sub/c
 tree/sub/deep/w = tree/w'
-for mode in serial thread process; do
+for mode in $(modes_of ./dupes serial thread process); do
   found=$(./dupes --mode $mode --workers 3 -0 tree 2>errors | groups)
   same "$mode: the exit code is 0 although there are duplicates" 0 $?
   same "$mode: the groups, those that take the most room first, and each file under its first name" "$expected" "$found"

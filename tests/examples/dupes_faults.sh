@@ -3,6 +3,7 @@
 # dupes on a disk with faults, and with a hash that deceives: a library is put between it and the system's functions.
 . "$(dirname "$0")/check.bash"
 cp "$programs/dupes" . || exit 1
+modes=$(modes_of ./dupes serial thread process)
 
 cat >faults.c <<'END'
 /* Of files with these words in their name: "flaky" can be read from the third try on, "late" twice only, "broken" never, and
@@ -65,7 +66,7 @@ groups() { tr '\0\n' '\n~' | awk '{ if ($0 == "") { print line; line = "" } else
 mkdir tree
 head -c 100000 /dev/zero | tee tree/a tree/flaky tree/broken tree/short >tree/z
 [ "$(LD_PRELOAD=$work/faults.so cat tree/broken 2>/dev/null | wc -c)" = 0 ] || skip 'reads cannot be made to fail here'
-for mode in serial thread process; do
+for mode in $modes; do
   [ $mode != process ] || workers='--workers 1'  # which counts the failures that it has had
   found=$(with_faults --mode $mode ${workers-} -0 tree 2>errors | groups)
   same "$mode: the exit code is 1 if a file could not be read at all" 1 $?
@@ -100,7 +101,7 @@ expected='alike/0_00 = alike/0_04 = alike/0_08 = alike/0_12 = alike/0_16
 alike/1_01 = alike/1_05 = alike/1_09 = alike/1_13 = alike/1_17
 alike/2_02 = alike/2_06 = alike/2_10 = alike/2_14 = alike/2_18
 alike/3_03 = alike/3_07 = alike/3_11 = alike/3_15 = alike/3_19'
-for mode in serial thread process; do
+for mode in $modes; do
   found=$(FAULTS_HASH=1 with_faults --mode $mode -0 alike 2>errors | groups)
   same "$mode: files are compared byte by byte, should their hashes be equal" "$expected" "$found"
   same "$mode: the hashes were equal" 'equal hashes' "$(sort -u errors)"

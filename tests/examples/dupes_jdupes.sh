@@ -4,6 +4,7 @@
 . "$(dirname "$0")/check.bash"
 command -v jdupes >/dev/null || skip 'jdupes is not installed'
 cp "$programs/dupes" . && chmod 755 . dupes || exit 1
+modes=$(modes_of ./dupes serial thread process)
 
 # The groups on standard input, in the form of -0, a line each: the sorted inodes of their files. By inode, because of a file
 # with several names jdupes shows one, or all, as it comes; what is then alone in its group is no group.
@@ -49,7 +50,7 @@ compare() { # WHAT MODE FOLDER...
 }
 
 for folder in /usr/share /usr/include; do
-  for mode in serial thread process; do [ ! -d $folder ] || compare $folder $mode $folder; done
+  for mode in $modes; do [ ! -d $folder ] || compare $folder $mode $folder; done
 done
 
 mkdir -p tree/{a,b,c}/{d,e} tree/shut
@@ -73,7 +74,7 @@ done
 mkfifo tree/fifo
 printf 1 >tree/shut/1
 echo "TASKMGR_SEED=$seed repeats the made tree"
-for mode in serial thread process; do compare 'the made tree' $mode tree; done
+for mode in $modes; do compare 'the made tree' $mode tree; done
 
 # As a user who may not read all of it. There jdupes loses groups, so the truth comes from checksums as well.
 find tree -type f -name '[0-9]*1' -exec chmod 000 {} +
@@ -81,7 +82,7 @@ chmod 000 tree/shut
 as_nobody find tree -type f -size +0 -readable -exec sha256sum -z {} + 2>/dev/null | tr '\0\n' '\n\1' | sort |
   awk '{ sum = substr($0, 1, 64) } NR > 1 && sum != last { print "" } { print substr($0, 67); last = sum } END { print "" }' |
   tr '\n\1' '\0\n' | by_inode tree >truth
-for mode in serial thread process; do
+for mode in $modes; do
   as_nobody ./dupes --mode $mode -0 tree 2>errors | by_inode tree >ours
   same "$mode: the exit code is 1 where something may not be read" 1 "${PIPESTATUS[0]}"
   same "$mode: the groups of what may be read" "$(<truth)" "$(<ours)"

@@ -3,8 +3,7 @@
 # wordcount counts what tr, sort and uniq count, whichever way its stages run, and wherever a block ends.
 . "$(dirname "$0")/check.bash"
 cp "$programs/wordcount" . 2>/dev/null || skip 'wordcount was not built'
-modes='serial pipeline process'
-! is_sanitized ./wordcount || modes='serial pipeline'  # another thread may hold a sanitizer's lock when it forks
+modes=$(modes_of ./wordcount serial pipeline process)
 chmod 755 . wordcount
 
 # What wordcount should say of files, a word a line.
