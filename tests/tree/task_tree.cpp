@@ -481,7 +481,7 @@ TEST_CASE("what was quick does not wait for what is slow, however many go on tog
                                 if (x >= 3000 && !support::comes_to(through.get(), x, 20s)) throw std::runtime_error("too late");
                                 return x;
                               },
-                              {.mode = second, .workers = workers, .retry = {.max_retries = 0}}},
+                              {.mode = second, .workers = workers}},
                              {[&](Context&, int x) {
                                 ++through.get();
                                 return x;
