@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
@@ -75,18 +76,28 @@ TEST_CASE("what one thread puts another takes, in order, and no more is there th
     std::atomic<int> most{0};
     {
       Channel<Counted> channel{capacity};
-      channel.connect(putter.job(), taker.job(), false);
+      channel.connect(putter.job(), taker.job(), random.below(2) != 0);
       std::vector<std::size_t> together(count);  // are put before the other is told
       for (std::size_t& n : together) n = 1 + random.below(300);
+      std::vector<std::size_t> in_a_row(count);  // are put and taken, if there is room for so many; 0: one by itself
+      for (std::size_t& n : in_a_row) n = random.below(20);
       std::jthread other{[&] {
-        for (std::size_t k = 0; k < count; ++k) {
+        for (std::size_t k = 0; k < count;) {
           if (!channel.has_room()) {
             channel.announce();
             putter.wait_for([&] { return channel.has_room(); });
           }
-          channel.put(k, [&] { return Counted{k}; });
+          if (in_a_row[k] == 0) {
+            channel.put(k, [&] { return Counted{k}; });
+            ++k;
+          } else {
+            Channel<Counted>::Putting places{channel};
+            for (std::size_t n = std::min({in_a_row[k], places.room(), count - k}); n != 0; --n, ++k) {
+              places.put(k, [&] { return Counted{k}; });
+            }
+          }
           if (most < Counted::alive) most = Counted::alive.load();
-          if (channel.untold() >= together[k]) channel.announce();
+          if (channel.untold() >= together[k - 1]) channel.announce();
         }
         channel.announce();
         channel.close();
@@ -96,8 +107,17 @@ TEST_CASE("what one thread puts another takes, in order, and no more is there th
         taker.wait_for([&] { return channel.has_news(); });
         while (Item<Counted>* const item = channel.front()) {
           if (item->origin != next || item->value.number != next) FAIL("another one, after ", next);
-          ++next;
-          channel.pop();
+          if (in_a_row[next] == 0) {
+            ++next;
+            channel.pop();
+            continue;
+          }
+          Channel<Counted>::Taking items{channel};
+          REQUIRE(items.size() != 0);
+          for (std::size_t n = std::min(in_a_row[next], items.size()); n != 0; --n, ++next) {
+            if (items.origin() != next || items.task().number != next) FAIL("another one, after ", next);
+            items.pop();
+          }
         }
       }
       CHECK(next == count);
@@ -164,6 +184,18 @@ TEST_CASE("an item whose making throws is not there, and what nobody takes ends 
     }
     for (std::size_t k = 0; k < 300; ++k) CHECK(take(channel) == k);
     CHECK(Counted::alive == 400);
+
+    channel.connect({nullptr, nullptr}, {nullptr, nullptr}, true);  // no call is worth it before the next announcement
+    const auto put_two = [&] {
+      Channel<Counted>::Putting places{channel};
+      REQUIRE(places.room() > 2);
+      places.put(700, [] { return Counted{700}; });
+      places.put(701, []() -> Counted { throw std::runtime_error("not made"); });
+    };
+    CHECK_THROWS_AS(put_two(), std::runtime_error);
+    CHECK(Counted::alive == 401);
+    put(channel, 701);
+    CHECK(channel.untold() == 702);
   }
   CHECK(Counted::alive == 0);
 }

@@ -43,11 +43,11 @@ class SerialFlow final : public Attempts<SerialFlow<F, Task, R, Source>, F, Task
   [[nodiscard]] Outcome<Task, R>* next_now();
   /// Nothing has to be known of a task but its result: `run_on` does for all that succeed at once.
   [[nodiscard]] bool can_run_on() const noexcept { return !this->careful() && source_.is_plain(); }
-  /// Runs one task after the other while `has_room()` says that there is a place for its result, which is made there by
-  /// `put(origin, make)`, of what `make()` returns or throws. The outcome of a task whose first attempt failed, or null: then
-  /// `next_now` goes on.
-  template <class HasRoom, class Put>
-  [[nodiscard]] Outcome<Task, R>* run_on(const HasRoom& has_room, const Put& put);
+  /// Runs one task after the other, as long as there are tasks and room for their results: `places()` is asked for some, which
+  /// has `room()` for so many, and `put(origin, make)`, that makes one of what `make()` returns or throws. The outcome of a task
+  /// whose first attempt failed, or null: then `next_now` goes on.
+  template <class Places>
+  [[nodiscard]] Outcome<Task, R>* run_on(const Places& places);
   /// Nothing comes any more.
   [[nodiscard]] bool is_over() const noexcept { return ended_; }
   /// What the source calls the task of the current outcome.
@@ -156,8 +156,8 @@ bool SerialFlow<F, Task, R, Source>::make_ready() noexcept {
 }
 
 template <class F, class Task, class R, class Source>
-template <class HasRoom, class Put>
-Outcome<Task, R>* SerialFlow<F, Task, R, Source>::run_on(const HasRoom& has_room, const Put& put) {
+template <class Places>
+Outcome<Task, R>* SerialFlow<F, Task, R, Source>::run_on(const Places& places) {
   give_up_current();
   Seat& seat = this->seats()[0];
   std::size_t done = 0;  // and not counted
@@ -168,14 +168,25 @@ Outcome<Task, R>* SerialFlow<F, Task, R, Source>::run_on(const HasRoom& has_room
     left_ -= begun;
   };
   try {
-    for (bool goes_on = true; goes_on && left_ != 0; count(done)) {
-      const std::size_t most = std::min(pace_.stride(), left_);
-      const auto next = [&] { return !this->stopping() && has_room() && (task_ = source_.front()) != nullptr && make_ready(); };
-      while (done != most && (goes_on = next())) {
-        put(source_.origin(), [&]() -> R { return this->made_plainly(0, *task_, seat); });
-        source_.pop();
-        ++done;
-      }
+    bool goes_on = true;
+    while (goes_on && left_ != 0) {
+      source_.take_some([&](auto&& tasks) {
+        if (tasks.size() == 0 || this->stopping() || !make_ready()) return;
+        const auto begin = [&] {
+          task_ = &tasks.task();
+          source_.is_at(tasks.origin());
+        };
+        begin();  // it fails if there is no memory for a place
+        auto results = places();
+        const std::size_t most = std::min({pace_.stride(), left_, tasks.size(), results.room()});
+        for (; done != most && !this->stopping(); ++done) {
+          begin();
+          results.put(tasks.origin(), [&]() -> R { return this->made_plainly(0, *task_, seat); });
+          tasks.pop();
+        }
+      });
+      goes_on = done != 0;
+      count(done);
     }
     return nullptr;
   } catch (...) {
@@ -207,7 +218,7 @@ template <class F, class Task, class R, class Source>
 void SerialFlow<F, Task, R, Source>::give_up_current() noexcept {
   if (!current_) return;
   current_.reset();
-  if (std::exchange(in_front_, false)) source_.pop();
+  if (std::exchange(in_front_, false)) source_.take_some([](auto&& tasks) { tasks.pop(); });
   if (slots_[0].state() == State::succeeded) slots_[0].discard();
   room_.reset();
   error_room_.reset();

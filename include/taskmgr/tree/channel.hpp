@@ -57,6 +57,8 @@ class Channel {
   /// There is room: makes an item of what `make` returns. Throws what that does, or `std::bad_alloc`; then there is none.
   template <class Make>
   void put(std::size_t origin, const Make& make);
+  /// Several, one after the other: see below.
+  class Putting;
   [[nodiscard]] std::size_t untold() const noexcept { return put_ - told_; }
   /// Tells who takes of what was put.
   void announce() noexcept {
@@ -91,6 +93,8 @@ class Channel {
   }
   /// The one in front has been taken: ends it.
   void pop() noexcept;
+  /// Several, one after the other: see below.
+  class Taking;
 
  private:
   struct Link {
@@ -102,7 +106,7 @@ class Channel {
     const std::size_t room;
   };
   static constexpr std::size_t in_block = std::clamp<std::size_t>(4096 / sizeof(Item<T>), 1, 256);
-  static constexpr std::size_t in_large_block = std::max<std::size_t>((std::size_t{64} << 20U) / sizeof(Item<T>), 1);
+  static constexpr std::size_t in_large_block = std::max<std::size_t>((std::size_t{64} << 10U) / sizeof(Item<T>), in_block);
   static constexpr std::size_t nowhere = std::numeric_limits<std::size_t>::max();
 
   [[nodiscard]] bool look_for_room() noexcept;
@@ -110,6 +114,9 @@ class Channel {
   void next_block() noexcept;
   [[nodiscard]] bool look() noexcept;
   void make_room() noexcept;
+  void release() noexcept {
+    if (taken_ - released_.load(std::memory_order_relaxed) >= release_) make_room();
+  }
 
   // each of the numbers counts items from the first on
   const std::size_t release_;  // items that are taken until there is room for as many
@@ -144,6 +151,73 @@ class Channel {
   alignas(64) std::atomic<Block*> spare_{nullptr};  // to be used again
 };
 
+/// Puts items in a row while it lives. Each can be taken at once by one who looks. Where who takes does not, it is for one item, of
+/// which he is told at its end.
+template <class T>
+class Channel<T>::Putting {
+ public:
+  /// Throws `std::bad_alloc`.
+  explicit Putting(Channel& channel) : channel_(channel) {
+    if (!channel.has_room()) return;
+    if (channel.put_at_ == channel.put_room_) channel.add_block();
+    room_ = channel.taker_looks_ ? std::min(channel.limit_ - channel.put_, channel.put_room_ - channel.put_at_) : 1;
+    cells_ = channel.put_cells_ + channel.put_at_;
+    before_ = channel.put_;
+  }
+  Putting(const Putting&) = delete;
+  Putting& operator=(const Putting&) = delete;
+  ~Putting() {
+    channel_.put_at_ += count_;
+    channel_.put_ += count_;
+    if (!channel_.taker_looks_) channel_.announce();
+  }
+
+  /// Items that there is room for here, as it began.
+  [[nodiscard]] std::size_t room() const noexcept { return room_; }
+  template <class Make>
+  void put(std::size_t origin, const Make& make) {
+    ::new (static_cast<void*>(std::addressof(cells_[count_].value))) Item<T>{origin, make()};
+    channel_.shown_.store(before_ + ++count_, std::memory_order_release);
+  }
+
+ private:
+  Channel& channel_;
+  Cell<Item<T>>* cells_ = nullptr;
+  std::size_t room_ = 0;
+  std::size_t before_ = 0;
+  std::size_t count_ = 0;
+};
+
+/// Takes items in a row while it lives, and makes room for others at its end.
+template <class T>
+class Channel<T>::Taking {
+ public:
+  explicit Taking(Channel& channel) noexcept : channel_(channel) {
+    if (channel.front() == nullptr) return;
+    cells_ = channel.take_cells_ + channel.take_at_;
+    size_ = std::min({channel.seen_ - channel.taken_, channel.take_room_ - channel.take_at_, channel.release_});
+  }
+  Taking(const Taking&) = delete;
+  Taking& operator=(const Taking&) = delete;
+  ~Taking() {
+    channel_.take_at_ += count_;
+    channel_.taken_ += count_;
+    channel_.release();
+  }
+
+  /// Items that there are here, as it began.
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
+  [[nodiscard]] std::size_t origin() const noexcept { return cells_[count_].value.origin; }
+  [[nodiscard]] const T& task() const noexcept { return cells_[count_].value.value; }
+  void pop() noexcept { cells_[count_++].value.~Item<T>(); }
+
+ private:
+  Channel& channel_;
+  Cell<Item<T>>* cells_ = nullptr;
+  std::size_t size_ = 0;
+  std::size_t count_ = 0;
+};
+
 // ---------------------------------------------------------------------------------------------------------------------
 
 template <class T>
@@ -165,7 +239,8 @@ void Channel<T>::put(std::size_t origin, const Make& make) {
   shown_.store(++put_, std::memory_order_release);
 }
 
-/// All of the same size, so that one can be used again. Where there is no bound, they grow.
+/// All of the same size, so that one can be used again. Where there is no bound, they grow, but not beyond what the allocator gives
+/// again while it is in the caches: what one stage has taken becomes room for what it makes.
 template <class T>
 void Channel<T>::add_block() {
   Block* block = nullptr;
@@ -211,7 +286,7 @@ template <class T>
 void Channel<T>::pop() noexcept {
   take_cells_[take_at_++].value.~Item<T>();
   ++taken_;
-  if (taken_ - released_.load(std::memory_order_relaxed) >= release_) make_room();
+  release();
 }
 
 template <class T>

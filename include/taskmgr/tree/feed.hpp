@@ -55,23 +55,17 @@ class Feed {
 
   // --- for who needs to know of a task no more than what it is
 
-  /// Tasks are to be taken as they come: `front` and `pop` do for `advance` and `take`.
+  /// Tasks are to be taken as they come: `take_some` does for `advance` and `take`.
   [[nodiscard]] bool is_plain() const noexcept { return initial_ != nullptr ? initial_->is_list() : !shares_; }
-  /// The task whose turn it is, in its place until `pop`, or null if there is none now. `origin` is its own from here on.
-  [[nodiscard]] const T* front() noexcept {
-    if (initial_ != nullptr) {
-      origin_ = initial_->origin();
-      return initial_->front();
-    }
-    item_ = channel_.front();
-    if (item_ == nullptr) return nullptr;
-    origin_ = item_->origin;
-    return &item_->value;
+  /// Calls `use(taking)`, with the tasks that are there in a row: `size()` of them, and of the first `origin()` and `task()`, which
+  /// `pop()` takes away.
+  template <class Use>
+  void take_some(const Use& use) {
+    if (initial_ != nullptr) use(typename Initial<T>::Taking{*initial_});
+    else use(typename Channel<T>::Taking{channel_});
   }
-  void pop() noexcept {
-    if (initial_ != nullptr) initial_->pop();
-    else channel_.pop();
-  }
+  /// A task of this origin is being run.
+  void is_at(std::size_t origin) noexcept { origin_ = origin; }
 
   /// All has been taken, and nothing comes.
   [[nodiscard]] bool ended() const noexcept {

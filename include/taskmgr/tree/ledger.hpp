@@ -108,26 +108,35 @@ class Initial {
   /// The next one's origin.
   [[nodiscard]] virtual std::size_t take() noexcept = 0;
 
-  /// They lie in a list, where each is found by its origin: then `front` and `pop` do for `advance` and `take`.
+  /// They lie in a list, where each is found by its origin: then `Taking` does for `advance` and `take`.
   [[nodiscard]] bool is_list() const noexcept { return list_ != nullptr; }
-  [[nodiscard]] const In* front() const noexcept { return taken_ != listed_ ? &(*list_)[taken_] : nullptr; }
-  [[nodiscard]] std::size_t origin() const noexcept { return taken_; }
-  void pop() noexcept { ++taken_; }
+  /// Takes tasks in a row while it lives.
+  class Taking {
+   public:
+    explicit Taking(Initial& all) noexcept : all_(all), at_(all.taken_) {}
+    Taking(const Taking&) = delete;
+    Taking& operator=(const Taking&) = delete;
+    ~Taking() { all_.taken_ = at_; }
+    [[nodiscard]] std::size_t size() const noexcept { return all_.list_->size() - at_; }
+    [[nodiscard]] std::size_t origin() const noexcept { return at_; }
+    [[nodiscard]] const In& task() const noexcept { return (*all_.list_)[at_]; }
+    void pop() noexcept { ++at_; }
+
+   private:
+    Initial& all_;
+    std::size_t at_;
+  };
 
   /// All of them at once, by origin, to be taken back before anything is settled. For stages that run as one batch.
   [[nodiscard]] virtual TaskListOf<In> lend() noexcept { return {}; }
   virtual void take_back(TaskListOf<In>) noexcept {}
 
  protected:
-  void lies_in(const TaskListOf<In>& list) noexcept {
-    list_ = &list;
-    listed_ = list.size();
-  }
+  void lies_in(const TaskListOf<In>& list) noexcept { list_ = &list; }
   std::size_t taken_ = 0;
 
  private:
   const TaskListOf<In>* list_ = nullptr;
-  std::size_t listed_ = 0;
 };
 
 /// When a run of a tree is to begin nothing more: `Halt` by initial tasks. Thread safety: one at a time.

@@ -21,6 +21,17 @@
 
 namespace taskmgr::detail {
 
+/// Makes results of initial tasks where their report has them.
+template <class R>
+struct InSlots {
+  const SlotsAt<R> slots;
+  [[nodiscard]] std::size_t room() const noexcept { return static_cast<std::size_t>(-1); }
+  template <class Make>
+  void put(std::size_t origin, const Make& make) const {
+    slots[origin].succeed(1, make);
+  }
+};
+
 /// `Way` is a `Flow`, or for serial mode a `SerialFlow`.
 template <class F, class T, class R, class Way, bool in_chain>
 class PipelinedStage final : public StageRun<F, T, R> {
@@ -120,14 +131,9 @@ Outcome<T, R>* PipelinedStage<F, T, R, Way, in_chain>::next_now() {
     if (way_.can_run_on()) {
       Outcome<T, R>* outcome = nullptr;
       if (next_ != nullptr) {
-        outcome = way_.run_on([this] { return next_->has_room(); },
-                              [this](std::size_t origin, const auto& make) {
-                                next_->put(origin, make);
-                                if (!next_->taker_looks()) next_->announce();
-                              });
+        outcome = way_.run_on([this] { return typename Channel<R>::Putting{*next_}; });
       } else if (const SlotsAt<R> slots = this->results_->slots()) {
-        outcome = way_.run_on([] { return true; },
-                              [slots](std::size_t origin, const auto& make) { slots[origin].succeed(1, make); });
+        outcome = way_.run_on([slots] { return InSlots<R>{slots}; });
       }
       if (outcome != nullptr) return outcome;
     }
