@@ -5,35 +5,15 @@
 /// Functions of a few types to build trees with branches of, so that few stages are compiled.
 
 #include <taskmgr/core/context.hpp>
-#include <taskmgr/core/options.hpp>
 #include <taskmgr/run/async.hpp>
 
 #include <functional>
 #include <memory>
 #include <numeric>
-#include <string>
 #include <variant>
 #include <vector>
 
-#include "build.hpp"
-
 namespace support::branches {
-
-#ifdef TASKMGR_TEST_SANITIZED
-inline constexpr taskmgr::TreeMode tree_modes[] = {taskmgr::TreeMode::serial, taskmgr::TreeMode::pipeline};
-#else
-inline constexpr taskmgr::TreeMode tree_modes[] = {taskmgr::TreeMode::serial, taskmgr::TreeMode::pipeline, taskmgr::TreeMode::process};
-#endif
-inline constexpr taskmgr::TreeMode tree_modes_in_memory[] = {taskmgr::TreeMode::serial, taskmgr::TreeMode::pipeline};
-
-inline std::string name(taskmgr::TreeMode mode) {
-  switch (mode) {
-    case taskmgr::TreeMode::serial: return "serial";
-    case taskmgr::TreeMode::pipeline: return "pipeline";
-    case taskmgr::TreeMode::process: return "process";
-  }
-  return "unknown";
-}
 
 using One = std::function<int(taskmgr::Context&, int)>;
 using Many = std::function<std::vector<int>(taskmgr::Context&, int)>;
@@ -48,6 +28,7 @@ using Sort = std::function<Kind(taskmgr::Context&, int)>;
 using Join = std::function<int(const std::vector<int>&)>;
 using JoinTwo = std::function<int(const std::vector<int>&, const std::vector<int>&)>;
 
+/// A function as a coroutine that never waits.
 struct Coroutine {
   One function;
   taskmgr::Async<int> operator()(taskmgr::Context& context, int x) const { co_return function(context, x); }

@@ -2,7 +2,7 @@
 #pragma once
 
 /// \file
-/// The modes that every test of behaviour runs over, from one list.
+/// The modes that every test of behaviour runs over, and every test of trees: from one list each.
 
 #include <taskmgr/core/options.hpp>
 
@@ -37,6 +37,16 @@ inline constexpr bool one_at_a_time(taskmgr::Mode mode) {
   return mode == taskmgr::Mode::serial || mode == taskmgr::Mode::coroutine;
 }
 
+/// As `modes`, for trees.
+#ifdef TASKMGR_TEST_SANITIZED
+inline constexpr taskmgr::TreeMode tree_modes[] = {taskmgr::TreeMode::serial, taskmgr::TreeMode::pipeline};
+#else
+inline constexpr taskmgr::TreeMode tree_modes[] = {taskmgr::TreeMode::serial, taskmgr::TreeMode::pipeline, taskmgr::TreeMode::process};
+#endif
+
+/// Those whose stages' tasks share the memory of the test, if their managers do.
+inline constexpr taskmgr::TreeMode tree_modes_in_memory[] = {taskmgr::TreeMode::serial, taskmgr::TreeMode::pipeline};
+
 /// For `INFO("mode: ", support::name(mode))`.
 inline std::string name(taskmgr::Mode mode) {
   switch (mode) {
@@ -44,6 +54,14 @@ inline std::string name(taskmgr::Mode mode) {
     case taskmgr::Mode::thread: return "thread";
     case taskmgr::Mode::process: return "process";
     case taskmgr::Mode::coroutine: return "coroutine";
+  }
+  return "unknown";
+}
+inline std::string name(taskmgr::TreeMode mode) {
+  switch (mode) {
+    case taskmgr::TreeMode::serial: return "serial";
+    case taskmgr::TreeMode::pipeline: return "pipeline";
+    case taskmgr::TreeMode::process: return "process";
   }
   return "unknown";
 }

@@ -22,7 +22,10 @@
 #include "support/random.hpp"
 #include "support/wait.hpp"
 
+using support::name;
 using support::numbers;
+using support::tree_modes;
+using support::tree_modes_in_memory;
 using taskmgr::Context;
 using taskmgr::Duplicates;
 using taskmgr::Mode;

@@ -10,7 +10,6 @@
 #include <functional>
 #include <list>
 #include <map>
-#include <optional>
 #include <memory>
 #include <optional>
 #include <set>
@@ -26,9 +25,13 @@
 #include "support/branches.hpp"
 #include "support/fragile.hpp"
 #include "support/manager.hpp"
+#include "support/modes.hpp"
 #include "support/source.hpp"
 
+using support::name;
 using support::numbers;
+using support::tree_modes;
+using support::tree_modes_in_memory;
 using taskmgr::Branches;
 using taskmgr::Context;
 using taskmgr::Duplicates;

@@ -32,6 +32,7 @@
 
 #include <taskmgr/run/awaits.hpp>
 
+#include "support/branches.hpp"
 #include "support/build.hpp"
 #include "support/folder.hpp"
 #include "support/manager.hpp"
@@ -42,7 +43,10 @@
 #include "support/wait.hpp"
 
 using support::Function;
+using support::name;
 using support::numbers;
+using support::tree_modes;
+using support::tree_modes_in_memory;
 using taskmgr::Context;
 using taskmgr::Duplicates;
 using taskmgr::Mode;
@@ -63,30 +67,7 @@ namespace {
 
 using Tree = TaskTree<int, int>;
 using support::Sink;
-
-/// A function as a coroutine that never waits.
-struct Coroutine {
-  Function function;
-
-  taskmgr::Async<int> operator()(Context& context, int x) const { co_return function(context, x); }
-};
-
-/// As support::modes, for trees.
-#ifdef TASKMGR_TEST_SANITIZED
-constexpr TreeMode tree_modes[] = {TreeMode::serial, TreeMode::pipeline};
-#else
-constexpr TreeMode tree_modes[] = {TreeMode::serial, TreeMode::pipeline, TreeMode::process};
-#endif
-constexpr TreeMode tree_modes_in_memory[] = {TreeMode::serial, TreeMode::pipeline};
-
-std::string name(TreeMode mode) {
-  switch (mode) {
-    case TreeMode::serial: return "serial";
-    case TreeMode::pipeline: return "pipeline";
-    case TreeMode::process: return "process";
-  }
-  return "unknown";
-}
+using support::branches::Coroutine;
 
 /// One more stage, in whichever mode.
 void add(Tree& tree, Function function, Options options = {}) {
