@@ -25,8 +25,8 @@ struct Odd {
 };
 using Kind = std::variant<Even, Odd>;
 using Sort = std::function<Kind(taskmgr::Context&, int)>;
-using Join = std::function<int(const std::vector<int>&)>;
-using JoinTwo = std::function<int(const std::vector<int>&, const std::vector<int>&)>;
+using Join = std::function<int(taskmgr::Context&, const std::vector<int>&)>;
+using JoinTwo = std::function<int(taskmgr::Context&, const std::vector<int>&, const std::vector<int>&)>;
 
 /// A function as a coroutine that never waits.
 struct Coroutine {
@@ -52,8 +52,10 @@ inline const std::function<int(Even)> of_even = [](Even even) { return even.n; }
 inline const std::function<int(Odd)> of_odd = [](Odd odd) { return odd.n; };
 using Box = std::function<std::unique_ptr<int>(int)>;
 inline const std::function<int(const std::unique_ptr<int>&)> unbox = [](const std::unique_ptr<int>& box) { return *box; };
-inline const Join sum_up = [](const std::vector<int>& all) { return sum(all); };
-inline const JoinTwo sum_of_both = [](const std::vector<int>& a, const std::vector<int>& b) { return sum(a) + sum(b); };
+inline const Join sum_up = [](taskmgr::Context&, const std::vector<int>& all) { return sum(all); };
+inline const JoinTwo sum_of_both = [](taskmgr::Context&, const std::vector<int>& a, const std::vector<int>& b) {
+  return sum(a) + sum(b);
+};
 /// Tells orders apart.
 inline int digest(const std::vector<int>& all) {
   unsigned word = 17;

@@ -6,12 +6,12 @@
 #include <doctest/doctest.h>
 #include <signal.h>
 
-#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
-#include <optional>
+#include <iterator>
 #include <stdexcept>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -20,6 +20,7 @@
 #include "support/manager.hpp"
 #include "support/modes.hpp"
 #include "support/random.hpp"
+#include "support/random_tree.hpp"
 #include "support/wait.hpp"
 
 using support::name;
@@ -29,7 +30,6 @@ using support::tree_modes_in_memory;
 using taskmgr::Context;
 using taskmgr::Duplicates;
 using taskmgr::Mode;
-using taskmgr::Node;
 using taskmgr::Options;
 using taskmgr::State;
 using taskmgr::TaskManager;
@@ -39,184 +39,65 @@ using taskmgr::UsageError;
 using namespace support::branches;
 using namespace std::chrono_literals;
 
-namespace {
-
-/// One node of a random tree, and what it is to do.
-struct Step {
-  enum class Kind { one, many, route, merge, merge_two } kind;
-  std::size_t from = 0;
-  std::size_t and_from = 0;
-  int bad = 0;
-  int modulus = 1;
-  int shift = 0;
-
-  [[nodiscard]] bool fails(int x) const { return x % modulus == bad; }
-  [[nodiscard]] std::size_t count(int x) const { return static_cast<std::size_t>((x + shift) % 4); }
-};
-
-/// What a random tree makes of one initial task: by plain loops.
-class Model {
- public:
-  explicit Model(const std::vector<Step>& steps) : steps_(steps), results(steps.size()), failed_(steps.size()) {}
-
-  void run(int x) {
-    visit(0, x);
-    for (std::size_t rank = 1; rank <= steps_.size(); ++rank) {
-      for (std::size_t k = 0; k != steps_.size(); ++k) {
-        const Step& step = steps_[k];
-        if (!merges(step) || this->rank(k) != rank) continue;
-        if (failed_on_way(step.from) || (step.kind == Step::Kind::merge_two && failed_on_way(step.and_from))) {
-          failed_[k] = true;
-          continue;
-        }
-        int merged = digest(results[step.from]);
-        if (step.kind == Step::Kind::merge_two) merged = (merged * 7 + digest(results[step.and_from])) % 1000;
-        made(k, merged);
-      }
-    }
-  }
-
-  std::optional<std::size_t> error;  // the node of the first
-
- private:
-  const std::vector<Step>& steps_;
-
- public:
-  std::vector<std::vector<int>> results;
-
- private:
-  static bool merges(const Step& step) { return step.kind == Step::Kind::merge || step.kind == Step::Kind::merge_two; }
-  [[nodiscard]] std::size_t rank(std::size_t k) const {
-    const Step& step = steps_[k];
-    if (k == 0) return 0;
-    if (!merges(step)) return rank(step.from);
-    return 1 + (step.kind == Step::Kind::merge_two ? std::max(rank(step.from), rank(step.and_from)) : rank(step.from));
-  }
-  [[nodiscard]] bool failed_on_way(std::size_t k) const {
-    for (;; k = steps_[k].from) {
-      if (failed_[k]) return true;
-      if (k == 0 || merges(steps_[k])) return false;
-    }
-  }
-  void visit(std::size_t k, int x) {
-    const Step& step = steps_[k];
-    if (step.fails(x)) {
-      failed_[k] = true;
-      if (!error) error = k;
-      return;
-    }
-    if (step.kind == Step::Kind::many) {
-      for (std::size_t n = 0; n != step.count(x); ++n) made(k, x + static_cast<int>(n) % 2);
-    } else if (step.kind == Step::Kind::route) {
-      if (x % 2 == 0) made(k, x);
-    } else {
-      made(k, (x * 3 + step.shift) % 50);
-    }
-  }
-  void made(std::size_t k, int value) {
-    results[k].push_back(value);
-    for (std::size_t next = k + 1; next < steps_.size(); ++next) {
-      if (steps_[next].from == k && !merges(steps_[next])) visit(next, value);
-    }
-  }
-  std::vector<bool> failed_;
-};
-
-}  // namespace
-
 TEST_CASE("random trees come to what their functions come to, whoever runs them") {
   INFO("TASKMGR_SEED=", support::seed());
   support::Random random;
   for (int round = 0; round < support::times(80); ++round) {
     CAPTURE(round);
-    TaskTree<int> tree{"random"};
-    std::vector<Step> steps;
-    std::vector<Node<int>> nodes;
-    const auto options = [&] {
-      return Options{.mode = support::modes_of_functions[random.below(support::modes_of_functions.size())],
+    struct Fault {
+      int bad, modulus;
+      [[nodiscard]] bool fails(int x) const { return x % modulus == bad; }
+    };
+    std::vector<Fault> faults;
+    const int least_modulus = random.below(2) == 0 ? 3 : 11;  // in some trees much fails
+    const auto options = [&](std::size_t k) {
+      return Options{.mode = support::modes[random.below(std::size(support::modes))],
                      .workers = 1 + random.below(3),
                      .retry = {.max_retries = 1, .base_delay = 10us},
-                     .duplicates = random.below(3) != 0 ? Duplicates::share : Duplicates::run};
+                     .duplicates = random.below(3) != 0 ? Duplicates::share : Duplicates::run,
+                     .name = std::to_string(k)};
     };
-    const std::size_t size = 1 + random.below(8);
-    for (std::size_t k = 0; k != size; ++k) {
-      Step step{Step::Kind::one, k != 0 ? random.below(k) : 0, 0, random.number(40), 11 + random.number(30), random.number(9)};
-      const bool flaky = random.below(4) == 0;
-      const auto check = [step, flaky](Context& context, int x) {
+    const auto before = [&](std::size_t) {
+      const int modulus = least_modulus + random.number(3 * least_modulus);
+      const Fault fault{random.number(modulus * 3 / 2), modulus};  // two nodes of three may fail
+      faults.push_back(fault);
+      return [fault, flaky = random.below(4) == 0](Context& context, int x) {
         if (flaky && context.attempt() == 1 && x % 3 == 0) throw std::runtime_error("again");
-        if (step.fails(x)) throw std::logic_error("bad");
+        if (fault.fails(x)) throw std::logic_error(std::to_string(x));
       };
-      const One one = [step, check](Context& context, int x) {
-        check(context, x);
-        return (x * 3 + step.shift) % 50;
-      };
-      if (k == 0) {
-        nodes.push_back(tree.root(TaskManager{one, options()}));
-      } else {
-        step.kind = static_cast<Step::Kind>(random.below(5));
-        const Node<int> from = nodes[step.from];
-        switch (step.kind) {
-          case Step::Kind::one:
-            if (random.below(4) == 0) nodes.push_back(tree.then(from, TaskManager{Coroutine{one}, {.mode = Mode::coroutine, .retry = {.max_retries = 1, .base_delay = 10us}}}));
-            else nodes.push_back(tree.then(from, TaskManager{one, options()}));
-            break;
-          case Step::Kind::many:
-            nodes.push_back(tree.split(from, TaskManager{Many{[step, check](Context& context, int x) {
-                                                           check(context, x);
-                                                           std::vector<int> all;
-                                                           for (std::size_t n = 0; n != step.count(x); ++n) all.push_back(x + static_cast<int>(n) % 2);
-                                                           return all;
-                                                         }},
-                                                         options()}));
-            break;
-          case Step::Kind::route: {
-            const auto kinds = tree.route(from, TaskManager{Sort{[check](Context& context, int x) -> Kind {
-                                                              check(context, x);
-                                                              return by_parity(context, x);
-                                                            }},
-                                                            options()});
-            nodes.push_back(tree.then(kinds.get<Even>(), of_even));
-            break;
-          }
-          case Step::Kind::merge: nodes.push_back(tree.merge(TaskManager{Join{digest}, options()}, from)); break;
-          case Step::Kind::merge_two:
-            step.and_from = random.below(k);
-            nodes.push_back(tree.merge(TaskManager{JoinTwo{[](const std::vector<int>& a, const std::vector<int>& b) {
-                                                     return (digest(a) * 7 + digest(b)) % 1000;
-                                                   }},
-                                                   options()},
-                                       from, nodes[step.and_from]));
-            break;
-        }
-      }
-      steps.push_back(step);
-    }
+    };
+    SteppedTree made = random_tree(random, 1 + random.below(8), 50, options, before);
     const TreeMode how = tree_modes[random.below(std::size(tree_modes))];
-    tree.set_options({.mode = how, .capacity = random.below(3) == 0 ? 1 + random.below(5) : 0});
+    made.tree.set_options({.mode = how, .capacity = random.below(3) == 0 ? 1 + random.below(5) : 0});
     std::vector<int> tasks(random.below(150));
     for (int& task : tasks) task = random.number(100);
     CAPTURE(name(how));
+    const auto model_of = [&](int task) {
+      Model model{made.steps, [&](std::size_t k, int x) { return faults[k].fails(x); }};
+      model.run(task);
+      return model;
+    };
 
     std::size_t called = 0;
-    const auto report = tree.start(tasks, [&](auto& outcome) {
+    const auto report = made.tree.start(tasks, [&](auto& outcome) {
       ++called;
       if (outcome.state() != State::succeeded) return;
-      Model model{steps};
-      model.run(outcome.task());
-      CHECK(outcome.value().results(nodes.back()) == model.results.back());
+      CHECK(outcome.value().results(made.nodes.back()) == model_of(outcome.task()).results.back());
     });
     REQUIRE(report.total == tasks.size());
     CHECK(called == report.outcomes().size());
     CHECK(report.cancelled == 0);
     for (std::size_t k = 0; k != tasks.size(); ++k) {
-      Model model{steps};
-      model.run(tasks[k]);
+      const Model model = model_of(tasks[k]);
       CAPTURE(tasks[k]);
-      REQUIRE(report[k].state() == (model.error ? State::failed : State::succeeded));
-      if (model.error) CHECK(report[k].error().message() == "bad");
-      for (std::size_t node = 0; node != nodes.size(); ++node) {
+      REQUIRE(report[k].state() == (model.failures.empty() ? State::succeeded : State::failed));
+      if (!model.failures.empty()) {
+        CHECK(report[k].error().stage() == std::to_string(model.failures[0].node));
+        CHECK(report[k].error().message() == std::to_string(model.failures[0].x));
+      }
+      for (std::size_t node = 0; node != made.nodes.size(); ++node) {
         CAPTURE(node);
-        REQUIRE(report.results(nodes[node]).at(tasks[k]) == model.results[node]);
+        REQUIRE(report.results(made.nodes[node]).at(tasks[k]) == model.results[node]);
       }
     }
   }
@@ -230,7 +111,7 @@ TEST_CASE("one task becomes a million items, and a million tasks become one each
     const auto root = tree.root(same);
     const auto each = tree.split(root, up_to);
     const auto next = tree.then(each, TaskManager{One{plus(1)}, {.duplicates = Duplicates::run}});
-    const auto count = tree.merge(Join{[](const std::vector<int>& all) { return static_cast<int>(all.size()); }}, next);
+    const auto count = tree.merge(Join{[](Context&, const std::vector<int>& all) { return static_cast<int>(all.size()); }}, next);
     tree.set_mode(how);
     const auto one = tree.start({size});
     REQUIRE(one.ok());

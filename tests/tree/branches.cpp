@@ -150,7 +150,7 @@ TEST_CASE("merges of merges, and of what comes after them") {
     const auto each = tree.split(root, up_to);
     const auto first = tree.merge(sum_up, each);
     const auto again = tree.split(first, up_to);
-    const auto second = tree.merge(JoinTwo{[](const std::vector<int>& a, const std::vector<int>& b) { return sum(a) * 100 + sum(b); }}, again, root);
+    const auto second = tree.merge(JoinTwo{[](Context&, const std::vector<int>& a, const std::vector<int>& b) { return sum(a) * 100 + sum(b); }}, again, root);
     tree.set_mode(how);
     const auto report = tree.start({2, 3});
     CHECK(report.ok());
