@@ -78,6 +78,45 @@ TEST_CASE("an initial task has the error of its first item that failed, in split
   }
 }
 
+TEST_CASE("of the failures of an initial task the first counts: item by item with all that came of each, node by node, then merges") {
+  std::set<std::string> bad;  // "stage item"
+  const auto meet = [&bad](const std::string& stage, int x) {
+    const std::string here = stage + ' ' + std::to_string(x);
+    if (bad.contains(here)) throw std::runtime_error(here);
+    return x;
+  };
+  const auto then = [&](const std::string& stage) {
+    return TaskManager{One{[meet, stage](Context&, int x) { return meet(stage, x); }}, {.mode = Mode::thread, .workers = 2, .name = stage}};
+  };
+  const auto merge = [&](const std::string& stage) {
+    return TaskManager{Join{[meet, stage](Context&, const std::vector<int>& all) { return meet(stage, sum(all)); }}, {.name = stage}};
+  };
+  for (const TreeMode how : tree_modes) {
+    CAPTURE(name(how));
+    TaskTree<int> tree;
+    const auto each = tree.split(tree.root(same), up_to);
+    const auto total = tree.merge(merge("total"), each);
+    const auto left = tree.then(each, then("left"));
+    const auto right = tree.then(each, then("right"));
+    const auto parts = tree.split(left, Many{[](Context&, int x) { return std::vector{10 * x, 10 * x + 1}; }});
+    tree.then(parts, then("part"));
+    tree.merge(merge("sum"), right);
+    tree.then(total, then("last"));
+    tree.set_mode(how);
+    const std::vector<std::vector<std::string>> failures{  // of task 3: the first has to be shown
+        {"left 2", "left 3", "right 2"}, {"right 1", "left 2"},           {"part 20", "part 21"}, {"part 11", "right 1", "left 2"},
+        {"right 2", "part 30"},          {"part 31", "total 6", "sum 6"}, {"total 6", "sum 6"},   {"last 6", "sum 6"}};
+    for (const auto& these : failures) {
+      CAPTURE(these[0]);
+      bad = {these.begin(), these.end()};
+      const auto report = tree.start({0, 3});
+      REQUIRE(report.failed == 1);
+      CHECK(report[1].error().message() == these[0]);
+      CHECK(report[1].error().stage() == these[0].substr(0, these[0].find(' ')));
+    }
+  }
+}
+
 TEST_CASE("items that are equal are run once, and are the result of all who wait for them") {
   for (const TreeMode how : tree_modes_in_memory) {
     CAPTURE(name(how));
