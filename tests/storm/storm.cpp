@@ -31,32 +31,25 @@
 
 #include <taskmgr/manager/task_manager.hpp>
 
+#include "common.hpp"
 #include "ledger.hpp"
 #include "support/manager.hpp"
 #include "support/processes.hpp"
 #include "support/random.hpp"
 #include "watch.hpp"
 
+using storm::be_busy;
+using storm::drawn;
 using storm::Ledger;
+using storm::Meanwhile;
+using storm::progress;
+using storm::settings;
 using taskmgr::Context;
 using taskmgr::Mode;
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 
 namespace {
-
-// --- what the command line asks for
-
-struct Settings {
-  std::size_t tasks = 0;    // in a run; 0: as the kind has it
-  std::size_t signals = 0;  // at least, in all runs of a kind together; 0: as the kind has it
-};
-Settings settings;
-
-std::atomic<std::uint64_t>& progress() {
-  static const support::Shared<std::atomic<std::uint64_t>> shared;
-  return shared.get();
-}
 
 // --- what a kind of storm is
 
@@ -73,20 +66,6 @@ struct Kind {
   bool streams = false;                     // tasks are pulled, and sent to the workers
 };
 
-/// A number in [0, n) for each task and purpose, the same in all processes.
-std::uint64_t drawn(int task, std::uint64_t purpose, std::uint64_t n) {
-  std::uint64_t z = support::seed() + 0x9E3779B97F4A7C15U * (static_cast<std::uint64_t>(task) * 8 + purpose + 1);
-  z = (z ^ (z >> 30U)) * 0xBF58476D1CE4E5B9U;
-  z = (z ^ (z >> 27U)) * 0x94D049BB133111EBU;
-  return (z ^ (z >> 31U)) % n;
-}
-
-void be_busy(std::chrono::microseconds span) {
-  const auto until = Clock::now() + span;
-  while (Clock::now() < until) {
-  }
-}
-
 /// What a library of the host may do at any moment, and has locks for.
 void allocate_print_and_throw(std::uint64_t n) {
   const auto text = std::make_unique<std::string>(n % 5000 + 1, 'x');
@@ -98,29 +77,6 @@ void allocate_print_and_throw(std::uint64_t n) {
     if (std::strlen(thrown.what()) < text->size()) std::abort();
   }
 }
-
-/// A thread that does something again and again until its end.
-class Meanwhile {
- public:
-  explicit Meanwhile(std::function<void()> once)
-      : thread_([this, once = std::move(once)] {
-          up_ = true;
-          while (!over_) once();
-        }) {
-    while (!up_) std::this_thread::yield();
-  }
-  Meanwhile(const Meanwhile&) = delete;
-  Meanwhile& operator=(const Meanwhile&) = delete;
-  ~Meanwhile() {
-    over_ = true;
-    thread_.join();
-  }
-
- private:
-  std::atomic<bool> up_{false};
-  std::atomic<bool> over_{false};
-  std::thread thread_;
-};
 
 // --- the storm
 
@@ -336,17 +292,12 @@ std::function<void(Ledger&, int, int)> dying(const Die& die) {
   };
 }
 
-void write_nowhere(int) {
-  static volatile std::uintptr_t nowhere = 64;
-  *reinterpret_cast<volatile int*>(nowhere) = 1;
-}
-
 }  // namespace
 
 TEST_CASE("kill: workers are killed at any moment") { storm_of({.name = "kill", .signal = SIGKILL}, next); }
 
 TEST_CASE("segv: tasks write where nothing is, and workers get SIGSEGV from outside") {
-  storm_of({.name = "segv", .signal = SIGSEGV, .pause = 3ms, .within = dying(write_nowhere)}, next);
+  storm_of({.name = "segv", .signal = SIGSEGV, .pause = 3ms, .within = dying([](int) { storm::write_nowhere(); })}, next);
 }
 
 TEST_CASE("abort: tasks abort, and workers get SIGABRT from outside") {
@@ -395,7 +346,8 @@ TEST_CASE("hang: a task never ends" * doctest::skip()) {
 }
 
 int main(int count, char** arguments) {
-  constexpr std::array kinds{"kill", "segv", "abort", "exit", "stop", "large", "threads", "mutual", "stream", "hang"};
+  constexpr std::array kinds{"kill",    "segv",   "abort",  "exit",  "stop",     "large",
+                             "threads", "mutual", "stream", "chain", "branches", "hang"};
   std::chrono::seconds patience{60};
   std::string filter;
   for (int k = 1; k < count; ++k) {
