@@ -25,10 +25,15 @@ TEST_CASE("a sanitizer has an operator new of its own") { CHECK(support::sanitiz
 #else
 
 #include <taskmgr/manager/task_manager.hpp>
+#include <taskmgr/tree/branches.hpp>
+#include <taskmgr/tree/task_tree.hpp>
 
+#include "support/branches.hpp"
 #include "support/manager.hpp"
 #include "support/modes.hpp"
 #include "support/processes.hpp"
+#include "support/random.hpp"
+#include "support/random_tree.hpp"
 
 extern "C" void* __libc_realloc(void* memory, std::size_t size);
 
@@ -118,6 +123,9 @@ using taskmgr::Context;
 using taskmgr::Mode;
 using taskmgr::Options;
 using taskmgr::State;
+using taskmgr::TaskManager;
+using taskmgr::TaskTree;
+using taskmgr::TreeMode;
 using namespace std::chrono_literals;
 
 /// Listens to everything and keeps nothing.
@@ -143,18 +151,20 @@ void check(const support::Report& report) {
   }
 }
 
-/// Lets the n-th allocation of `errand` and the `count - 1` that follow it fail, for n = 0, 1, ... until none fails.
-void run_out_of_memory(long count, const std::function<void()>& errand) {
+/// Lets the n-th allocation of `errand` and the `count - 1` that follow it fail, for each n until none fails: each `step`-th,
+/// from any on.
+void run_out_of_memory(long count, const std::function<void()>& errand, int step = 1) {
   errand();  // what is allocated once and kept
   errand();
   const long before = alive;
-  for (long n = 0;; ++n) {
+  for (long n = support::Random{}.number(step);; n += step) {
     REQUIRE(n < 1'000'000);
     failed = 0;
     seen = 0;
     first_failure = n;
     last_failure = n + count - 1;
     std::string wrong;
+    alarm(60);  // whoever hangs dies
     try {
       failing = true;
       errand();
@@ -168,6 +178,7 @@ void run_out_of_memory(long count, const std::function<void()>& errand) {
       failing = false;
       wrong = error.what();
     }
+    alarm(0);
     if (!wrong.empty()) CHECK_MESSAGE(false, "allocation ", n, ": ", wrong);
     wrong = std::string{};
     const long left = alive - before;
@@ -258,6 +269,118 @@ TEST_CASE("stream without memory") {
     for (auto& outcome : manager.stream(numbers(30))) {
       if (outcome.task() == 3) break;
     }
+  });
+}
+
+// --- in trees
+
+namespace {
+
+using support::branches::Step;
+
+/// Each way to run a tree, for each number of allocations that fail in a row: `errand(tree mode, options of stages, way)`.
+enum class Way { start, launch, stream };
+template <class Errand>
+void everywhere_in_trees(const Errand& errand) {
+  INFO("TASKMGR_SEED=", support::seed());
+  for (const TreeMode how : support::tree_modes) {
+    for (const Mode mode : {Mode::serial, Mode::thread, Mode::process}) {
+      if (how == TreeMode::process && mode != Mode::serial) continue;  // it is the same
+      const bool forks = how == TreeMode::process || mode == Mode::process;
+      for (const Way way : {Way::start, Way::launch, Way::stream}) {
+        // what takes long has to do with some of the allocations; streams make three times as many
+        const int step = (forks ? 47 : how == TreeMode::pipeline || mode == Mode::thread ? 7 : 1) * (way == Way::stream ? 3 : 1);
+        for (const long count : forks ? std::vector{1L, 1'000'000L} : std::vector{1L, 2L, 1'000'000L}) {
+          INFO("mode: ", support::name(how), " of ", support::name(mode));
+          CAPTURE(static_cast<int>(way));
+          CAPTURE(count);
+          const support::NothingLeft nothing_left;
+          const Options options{.mode = mode, .workers = 2, .retry = {.max_retries = 1, .base_delay = 1us}, .name = "short"};
+          run_out_of_memory(count, [&] { errand(how, options, way); }, step);
+        }
+      }
+    }
+  }
+}
+
+/// Without memory a task may fail, but it comes to nothing else than what `right` says.
+template <class Outcome, class Right>
+void check_outcome(const Outcome& outcome, const Right& right) {
+  if (outcome.state() == State::succeeded) {
+    if (outcome.task() % 10 == 3 || !right(outcome.task(), outcome.value())) throw std::logic_error("wrong result");
+  } else if (outcome.state() == State::failed) {
+    if (outcome.error().exception() == nullptr) throw std::logic_error("no error");
+  }
+}
+
+/// Runs `tree`, which is at rest again then, whatever was thrown.
+template <class Tree, class Right>
+void run_tree(Tree& tree, Way way, const Right& right) {
+  const auto check_report = [&](const auto& report) {
+    if (report.total != 12 || report.succeeded + report.failed + report.cancelled != 12) throw std::logic_error("the counts do not add up");
+    if (report.cancelled != 0) throw std::logic_error("cancelled, and nothing was thrown");
+    for (const auto& outcome : report.outcomes()) check_outcome(outcome, right);
+  };
+  try {
+    if (way == Way::start) {
+      std::size_t sunk = 0;
+      check_report(tree.start(numbers(12), [&](auto&) { ++sunk; }));
+      if (sunk != 12) throw std::logic_error("the sink was not called for each");
+    } else if (way == Way::launch) {
+      auto run = tree.launch(numbers(12));
+      check_report(run.wait());
+    } else {
+      std::size_t walked = 0;
+      std::size_t cancelled = 0;  // these come first, then it throws
+      for (const auto& outcome : tree.stream(numbers(12), {.window = 5})) {
+        ++walked;
+        cancelled += outcome.state() == State::cancelled ? 1U : 0U;
+        check_outcome(outcome, right);
+      }
+      if (cancelled != 0) throw std::logic_error("cancelled, and nothing was thrown");
+      if (walked != 12) throw std::logic_error("a stream ended early, and did not throw");
+    }
+  } catch (...) {
+    tree.set_mode(tree.options().mode);
+    throw;
+  }
+  tree.set_mode(tree.options().mode);
+}
+
+}  // namespace
+
+TEST_CASE("a chain without memory") {
+  everywhere_in_trees([](TreeMode how, const Options& options, Way way) {
+    TaskTree<int, int> tree{TaskManager{act, options},
+                            TaskManager{[](int x) { return std::string(static_cast<std::size_t>(x), 'x') + " is longer than it has to be"; }, options},
+                            TaskManager{[](const std::string& text) { return static_cast<int>(text.find(' ')) + 1; }, options},
+                            TaskManager{support::branches::Coroutine{[](Context&, int x) { return x - 1; }}, {.mode = Mode::coroutine}}};
+    tree.set_mode(how);
+    run_tree(tree, way, [](int task, int value) { return value == task; });
+  });
+}
+
+TEST_CASE("a tree with branches without memory") {
+  const std::vector<Step> steps{{.kind = Step::Kind::one, .shift = 2},
+                                {.kind = Step::Kind::many, .from = 0},
+                                {.kind = Step::Kind::route, .from = 1},
+                                {.kind = Step::Kind::one, .from = 1},
+                                {.kind = Step::Kind::merge_two, .from = 2, .and_from = 3}};
+  std::vector<std::vector<int>> merged;
+  for (const int task : numbers(12)) {
+    support::branches::Model model{steps, [](std::size_t, int) { return false; }};
+    model.run(task);
+    merged.push_back(model.results.back());
+  }
+  everywhere_in_trees([&](TreeMode how, const Options& options, Way way) {
+    support::branches::SteppedTree made;
+    for (const Step& step : steps) {
+      made.add(step, [root = made.nodes.empty()](Context& context, int x) { if (root) act(context, x); }, options);
+    }
+    made.tree.set_mode(how);
+    run_tree(made.tree, way, [&](int task, const taskmgr::Branches& value) {
+      return value.results(made.nodes.back()) == merged[static_cast<std::size_t>(task)];
+    });
   });
 }
 
