@@ -193,10 +193,10 @@ class Fates {
 
 // --- what is done with a tree, and what must come of it
 
-/// What is heard of initial tasks, compared with what has to be.
+/// What is heard of initial tasks, compared with what has to be. `right(model, value)`: is that value of an outcome what the model
+/// comes to?
 class Judge {
  public:
-  /// `right(model, value)`: is that value of an outcome what the model comes to?
   Judge(const Fates& fates, const std::vector<Step>& steps, bool whole) : fates_(fates), steps_(steps), whole_(whole), heard_(most_tasks) {}
 
   /// An outcome that is handed out. No lock: sinks are not called two at a time.

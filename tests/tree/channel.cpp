@@ -171,6 +171,42 @@ TEST_CASE("who puts is called when half of the room is free, who takes when he i
   CHECK(rooms == 2);
 }
 
+TEST_CASE("items put in a row are there one by one, those taken in a row make room at their end, and who does not look is told of each") {
+  for (const bool looks : {true, false}) {
+    CAPTURE(looks);
+    int rooms = 0;
+    int news = 0;
+    const auto room = [&] { ++rooms; };
+    const auto told = [&] { ++news; };
+    Channel<Counted> channel{8};
+    channel.connect(job_for(room), job_for(told), looks);
+    for (std::size_t put = 0; put != 8;) {
+      Channel<Counted>::Putting places{channel};
+      REQUIRE(places.room() == (looks ? 8U : 1U));
+      for (std::size_t n = places.room(); n != 0; --n, ++put) {
+        places.put(put, [&] { return Counted{put}; });
+        REQUIRE(channel.has_news());
+      }
+      CHECK(news == (looks ? 0 : static_cast<int>(put) - 1));  // before its end
+    }
+    CHECK(news == (looks ? 0 : 8));
+    CHECK(Channel<Counted>::Putting{channel}.room() == 0);
+    for (std::size_t taken = 0; taken != 4;) {
+      CHECK(rooms == 0);
+      Channel<Counted>::Taking items{channel};
+      REQUIRE(items.size() == 2);  // a quarter of what there may be
+      for (int n = 0; n != 2; ++n, ++taken) {
+        CHECK(items.task().number == taken);
+        items.pop();
+      }
+      CHECK(Counted::alive == 8 - static_cast<int>(taken));
+    }
+    CHECK(rooms == 1);
+    CHECK(channel.has_room());
+  }
+  CHECK(Counted::alive == 0);
+}
+
 TEST_CASE("an item whose making throws is not there, and what nobody takes ends with its channel") {
   {
     Channel<Counted> channel{1000};
