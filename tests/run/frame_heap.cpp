@@ -46,6 +46,8 @@ std::vector<Filled> filled(std::size_t count, std::size_t size) {
   return frames;
 }
 
+std::size_t in_use() { return ::mallinfo2().uordblks + ::mallinfo2().hblkhd; }
+
 }  // namespace
 
 TEST_CASE("frames are made and freed in any order, and none lies in another") {
@@ -139,8 +141,18 @@ TEST_CASE("frames are freed elsewhere while the thread that made them ends") {
   }
 }
 
+TEST_CASE("a thread that ends leaves no memory behind") {
+  constexpr std::size_t threads = 100;
+  const std::size_t before = in_use();
+  for (std::size_t k = 0; k < threads; ++k) {
+    std::thread([] {
+      for (const Filled& frame : filled(3, 64)) frame.release();
+    }).join();
+  }
+  CHECK(in_use() < before + threads * 1024);
+}
+
 TEST_CASE("what many frames took is given back") {
-  const auto in_use = [] { return ::mallinfo2().uordblks + ::mallinfo2().hblkhd; };
   constexpr std::size_t size = 112;
   constexpr std::size_t count = 100'000;
   std::vector<void*> frames(count);

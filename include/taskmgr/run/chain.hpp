@@ -153,32 +153,36 @@ class Chain : public Entry {
     inner.chain_ = this;
     inner.outer_ = innermost();
     innermost(&inner);
-    go_on();
+    if (driven_) goes_on_ = true;
+    else loop().soon(*this);
   }
-  /// The innermost coroutine has ended. It stays until the one outside of it has taken its result.
-  void leave() noexcept {
-    if (innermost()->outer_ != nullptr) left_ = true;
-    else done_ = true;
-    go_on();
+  /// The innermost coroutine, which this is the promise of, has ended. It stays until the one outside of it has taken its
+  /// result.
+  void leave(const PromiseBase& ended) noexcept {
+    if (ended.outer_ == nullptr) {
+      done_ = true;
+      if (!driven_) loop().soon(*this);
+    } else if (driven_) {
+      innermost(ended.outer_);
+      goes_on_ = true;
+    } else {
+      left_ = true;
+      loop().soon(*this);
+    }
   }
 
  private:
   void clear_own() noexcept;
-  /// Whoever resumes a coroutine without the chain, something foreign, knows nothing of the others.
-  void go_on() noexcept {
-    if (driven_) goes_on_ = true;
-    else loop().soon(*this);
-  }
 
   [[nodiscard]] Inner* inner() const noexcept { return waits_for_inner_ ? static_cast<Inner*>(other) : nullptr; }
   [[nodiscard]] PromiseBase* innermost() const noexcept { return static_cast<PromiseBase*>(needs_); }
   void innermost(PromiseBase* promise) noexcept { needs_ = promise; }
 
   Owner* owner_ = nullptr;
-  // The first three change at each await, and have bytes of their own.
-  bool driven_ = false;   // `fire` is at it
+  // The first two are looked at in each await, and have bytes of their own.
+  bool driven_ = false;   // by `fire`, not by something foreign that resumes a coroutine and knows nothing of the others
   bool goes_on_ = false;  // there is another one to be resumed at once
-  bool left_ = false;     // the innermost has ended, another waits for it
+  bool left_ : 1 = false;  // the innermost has ended, another waits for it
   bool done_ : 1 = false;
   bool stopped_ : 1 = false;
   bool waits_for_inner_ : 1 = false;  // it is `other`
@@ -187,16 +191,16 @@ class Chain : public Entry {
 // ---------------------------------------------------------------------------------------------------------------------
 
 inline void Chain::fire() noexcept {
+  if (left_) {
+    left_ = false;
+    innermost(innermost()->outer_);
+  }
   driven_ = true;
-  do {
+  goes_on_ = !done_;
+  while (goes_on_) {
     goes_on_ = false;
-    if (done_) break;
-    if (left_) {
-      left_ = false;
-      innermost(innermost()->outer_);
-    }
     innermost()->resume();
-  } while (goes_on_);
+  }
   driven_ = false;
   if (done_) owner_->ended(*this);
 }
@@ -227,7 +231,7 @@ inline void Chain::clear_own() noexcept {
 
 template <class P>
 void PromiseBase::Final::await_suspend(std::coroutine_handle<P> ended) const noexcept {
-  ended.promise().chain()->leave();
+  ended.promise().chain()->leave(ended.promise());
 }
 
 inline void drop(PromiseBase& promise) noexcept {
@@ -238,14 +242,14 @@ inline void drop(PromiseBase& promise) noexcept {
     promise.outer_ = std::exchange(kept, &promise);
     return;
   }
-  ++depth;
+  const int above = depth++;
   promise.destroy();
-  while (depth == 1 && kept != nullptr) {
+  while (above == 0 && kept != nullptr) {
     PromiseBase& next = *kept;
     kept = next.outer_;
     next.destroy();
   }
-  --depth;
+  depth = above;
 }
 
 }  // namespace taskmgr::detail

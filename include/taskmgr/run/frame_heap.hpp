@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <new>
+#include <utility>
 
 namespace taskmgr::detail {
 
@@ -37,22 +38,22 @@ class FrameHeap {
   /// Throws `std::bad_alloc`.
   [[nodiscard]] static void* allocate(std::size_t size) {
     if (size > largest) return ::operator new(size);
-    FrameHeap& heap = mine_ != nullptr ? *mine_ : begin();
-    const std::size_t kind = (size - 1) / unit;
-    Block* const block = heap.open_[kind];
-    return block != nullptr ? heap.take(*block) : heap.take(heap.opened(kind));
+    const std::size_t kind = kind_of(size);
+    if (mine_ == nullptr || mine_->last_[kind] == nullptr) return take_from_block(kind);
+    return std::exchange(mine_->last_[kind], nullptr);
   }
   /// `size` as it was asked for.
   static void release(void* frame, std::size_t size) noexcept {
     if (size > largest) return ::operator delete(frame);
     Block& block = block_of(frame);
-    if (block.heap == mine_) mine_->put(block, frame);
-    else block.heap->put_from_elsewhere(block, frame);
+    if (block.heap != mine_ || mine_->last_[kind_of(size)] != nullptr) return put_into_block(block, frame);
+    mine_->last_[kind_of(size)] = frame;
   }
 
  private:
   static constexpr std::size_t unit = 16;
   static constexpr std::size_t kinds = largest / unit;
+  static constexpr std::size_t kind_of(std::size_t size) noexcept { return (size - 1) / unit; }
   static constexpr std::size_t block_size = std::size_t{1} << 15U;  // bytes, and the alignment
 
   struct Free {
@@ -78,6 +79,17 @@ class FrameHeap {
 
   [[nodiscard]] static FrameHeap& begin();
   static void end(void* heap) noexcept;
+
+  // Each coroutine has a copy of what is inlined: these two are not.
+  [[nodiscard, gnu::noinline]] static void* take_from_block(std::size_t kind) {
+    FrameHeap& heap = mine_ != nullptr ? *mine_ : begin();
+    Block* const block = heap.open_[kind];
+    return heap.take(block != nullptr ? *block : heap.opened(kind));
+  }
+  [[gnu::noinline]] static void put_into_block(Block& block, void* frame) noexcept {
+    if (block.heap == mine_) mine_->put(block, frame);
+    else block.heap->put_from_elsewhere(block, frame);
+  }
 
   [[nodiscard]] void* take(Block& block) noexcept {
     block.used.store(block.used.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
@@ -121,6 +133,7 @@ class FrameHeap {
   static inline constinit thread_local FrameHeap* mine_ = nullptr;
   static inline constinit Free ended_{nullptr};
 
+  void* last_[kinds] = {};  // a frame that was freed and, for its block, is in use: often the next is asked for at once
   Block* open_[kinds] = {};
   std::atomic<std::size_t> users_{1};    // its thread, and each block
   std::atomic<Free*> foreign_{nullptr};  // freed on other threads; `ended_`: there is no thread that would look
@@ -143,6 +156,9 @@ inline FrameHeap& FrameHeap::begin() {
 inline void FrameHeap::end(void* ending) noexcept {
   FrameHeap& heap = *static_cast<FrameHeap*>(ending);
   mine_ = nullptr;
+  for (void* const frame : heap.last_) {
+    if (frame != nullptr) heap.put(block_of(frame), frame);
+  }
   Free* none = nullptr;
   do {
     heap.read_foreign();
