@@ -18,6 +18,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <stop_token>
 #include <string>
@@ -405,15 +406,31 @@ TEST_CASE("other threads wake either side") {
     for (int k = 0; k < 200; ++k) co_await elsewhere;
     co_return 200;
   };
-  // Asio's coroutines in the pool let go of the io_context only after they have said that they are done: once more there and back
-  const auto let_go = [&](Async<int> awaited) -> Async<int> {
-    const int x = co_await awaited;
-    const Elsewhere elsewhere{pool};
-    co_await elsewhere;
-    co_return x;
+  CHECK(taskmgr::run(taskmgr::when_all(as_async(there()), here())) == std::tuple{200, 200});
+  CHECK(taskmgr::run(as_async(there())) == 200);
+  pool.join();
+}
+
+TEST_CASE("a run ends when other threads have let go of its context") {
+  net::thread_pool pool{1};
+  std::atomic<int> let_go{0};
+  const auto there = [&]() -> net::awaitable<int> {
+    const auto executor = co_await net::this_coro::executor;
+    const auto elsewhere = [&](auto handler) {
+      net::post(pool, [&let_go, executor, work = std::optional{net::make_work_guard(executor)}, handler = std::move(handler)]() mutable {
+        net::post(executor, std::move(handler));
+        std::this_thread::sleep_for(2ms);  // here the coroutine goes on, and ends
+        ++let_go;
+        work.reset();
+      });
+    };
+    co_await net::async_initiate<decltype(net::use_awaitable), void()>(elsewhere, net::use_awaitable);
+    co_return 1;
   };
-  CHECK(taskmgr::run(taskmgr::when_all(let_go(as_async(there())), here())) == std::tuple{200, 200});
-  CHECK(taskmgr::run(let_go(as_async(there()))) == 200);
+  for (int k = 1; k <= 5; ++k) {
+    CHECK(taskmgr::run(as_async(there())) == 1);
+    CHECK(let_go == k);
+  }
   pool.join();
 }
 

@@ -114,9 +114,7 @@ class AsioHost final : public EventLoop::Host {
   AsioHost() = default;
   AsioHost(const AsioHost&) = delete;
   AsioHost& operator=(const AsioHost&) = delete;
-  ~AsioHost() override {
-    if (loop_.is_open()) static_cast<void>(loop_.release());  // the loop closes it
-  }
+  ~AsioHost() override;
 
   [[nodiscard]] net::io_context::executor_type executor() noexcept { return context_.get_executor(); }
 
@@ -124,6 +122,7 @@ class AsioHost final : public EventLoop::Host {
 
  private:
   static constexpr int at_a_time = 128;  // handlers run before the loop has its turn
+  static constexpr std::chrono::milliseconds patience{50};
 
   void watch(int loop);
   void call_at(Clock::time_point time);
@@ -133,6 +132,7 @@ class AsioHost final : public EventLoop::Host {
   net::steady_timer timer_{context_};
   Clock::time_point called_at_ = Clock::time_point::max();  // by the timer
   bool watched_ = false;
+  bool thrown_ = false;  // by a handler
 };
 
 /// It has thrown because it was cancelled.
@@ -202,8 +202,23 @@ class AsioAwait final : public Chain::Inner {
   std::shared_ptr<Spawned<T>> spawned_;
 };
 
+/// A thread of somebody else's that has given its result to a coroutine here may be about to let go of the `io_context`: that
+/// ends once nobody has work for it. What a task has left behind may have some for ever, and is not waited for so long.
+inline AsioHost::~AsioHost() {
+  const Clock::time_point until = Clock::now() + patience;
+  if (loop_.is_open()) static_cast<void>(loop_.release());  // the loop closes it
+  if (thrown_) return;  // nothing goes on
+  try {
+    timer_.cancel();
+    if (context_.stopped()) context_.restart();
+    for (int k = 0; k < at_a_time && context_.run_one_until(until) != 0; ++k) {}
+  } catch (...) {  // the run has ended, and nobody is there to hear of it
+  }
+}
+
 inline void AsioHost::wait(int loop, Clock::time_point until) {
   if (context_.stopped()) context_.restart();  // by a handler, or for want of work: the loop goes on all the same
+  thrown_ = true;  // unless this comes to its end
   if (until != Clock::time_point::min()) {
     watch(loop);
     call_at(until);
@@ -211,6 +226,7 @@ inline void AsioHost::wait(int loop, Clock::time_point until) {
   }
   // Not poll(): handlers that go on making others would never let the loop have its turn.
   for (int k = 0; k < at_a_time && context_.poll_one() != 0; ++k) {}
+  thrown_ = false;
 }
 
 inline void AsioHost::watch(int loop) {
