@@ -418,7 +418,7 @@ template <class F, class Task, class R, class Tasks>
 std::size_t Flow<F, Task, R, Tasks>::free_id() {
   if (free_.empty()) {
     auto& block = passages_[used_ / in_block];
-    if (used_ % in_block == 0) block = Array{new std::shared_ptr<Passage<Task, R>>[in_block]};
+    if (used_ % in_block == 0) block = Array{new std::shared_ptr<Passage<Task, R>>[std::min(in_block, widest_)]};
     free_.push_back(used_++);
   }
   return free_.back();
@@ -542,6 +542,7 @@ void Flow<F, Task, R, Tasks>::get_on(const News& news) noexcept {
     look_ = std::min(look_ + look_ / 8, rarest_look);
   }
   this->rest_until(due, news);
+  if (news()) look_ = first_look;
 }
 
 /// What is done of strides that workers are still in. Says whether there was anything.
