@@ -46,23 +46,10 @@ Async<> sleeps_with(bool& asleep, Counted) {
   co_await taskmgr::sleep_for(1h);
 }
 
-/// As many coroutines as `depth`, each of which awaits the next; the innermost awaits `last`.
-Async<int> chain_of(int depth, Async<> last) {
-  const Counted local;
-  if (depth == 0) {
-    co_await last;
-    co_return 0;
-  }
-  auto next = chain_of(depth - 1, std::move(last));
-  co_return 1 + co_await next;
-}
 Async<> tells_then_sleeps(bool& asleep) {
   asleep = true;
   co_await taskmgr::sleep_for(1h);
 }
-Async<int> holds(Async<int> inner) { co_return 1 + co_await inner; }
-
-constexpr int deep = support::sanitized ? 200'000 : 1'000'000;
 
 }  // namespace
 
@@ -218,55 +205,6 @@ TEST_CASE("a coroutine that another one awaits already is used up") {
     co_return std::get<0>(results) + std::get<1>(results);
   };
   CHECK_THROWS_AS(taskmgr::run(both()), UsageError);
-}
-
-TEST_CASE("ten million awaits take no stack") {
-  const auto loop = [](int n) -> Async<long> {
-    long sum = 0;
-    for (int k = 0; k < n; ++k) sum += co_await give(1);
-    co_return sum;
-  };
-  constexpr int n = support::sanitized ? 300'000 : 10'000'000;
-  CHECK(taskmgr::run(loop(n)) == n);
-}
-
-TEST_CASE("a chain a million deep takes no stack, whether it returns or throws") {
-  const CountedCheck check;
-  CHECK(taskmgr::run(chain_of(deep, nothing())) == deep);
-  const auto throws = []() -> Async<> {
-    throw std::runtime_error("from far below");
-    co_return;
-  };
-  CHECK_THROWS_WITH(taskmgr::run(chain_of(deep / 20, throws())), "from far below");
-  CHECK(check.balanced());
-}
-
-TEST_CASE("a deep chain that waits can be dropped, and cancelled") {
-  const CountedCheck check;
-  for (const bool cancelled : {false, true}) {
-    bool asleep = false;
-    OnLoop<int> sleeper{chain_of(cancelled ? deep / 20 : deep, tells_then_sleeps(asleep))};
-    sleeper.turn_until([&] { return asleep; });
-    CHECK(Counted::alive > 1000);
-    if (!cancelled) continue;
-    sleeper.stop();
-    sleeper.turn_to_end();
-    CHECK_THROWS_AS(sleeper.take(), Cancelled);
-  }
-  CHECK(check.balanced());
-}
-
-TEST_CASE("a deep chain that has not begun can be dropped") {
-  const CountedCheck check;
-  {
-    const auto innermost = [](Counted) -> Async<int> { co_return 0; };
-    Async<int> pending = innermost(Counted{});
-    for (int k = 0; k < deep; ++k) pending = holds(std::move(pending));
-  }
-  CHECK(check.balanced());
-  Async<int> pending = give(0);
-  for (int k = 0; k < deep; ++k) pending = holds(std::move(pending));
-  CHECK(taskmgr::run(std::move(pending)) == deep);
 }
 
 TEST_CASE("a coroutine that is dropped where it waits ends all that it has, from the inside to the outside") {
