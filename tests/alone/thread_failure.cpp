@@ -180,6 +180,26 @@ TEST_CASE("stages of a tree go on with fewer, and make their retries") {
   }
 }
 
+TEST_CASE("a retry that falls due while nobody can come is made, whenever that is") {
+  // Some of these fall due just as the driver looks for helpers, and there is nothing else to do.
+  constexpr int retries = 8;
+  const Failing failing{0};
+  for (const auto delay : {250ns, 500ns, 1000ns, 2000ns, 4000ns}) {
+    const Options options{.mode = Mode::thread,
+                          .workers = 2,
+                          .retry = {.max_retries = retries, .base_delay = delay, .multiplier = 1.0, .jitter = 1.0}};
+    TaskTree tree(TaskManager{[](Context& context, int x) {
+                                if (context.attempt() <= retries) throw std::runtime_error("again");
+                                return x;
+                              },
+                              options},
+                  TaskManager{[](int x) { return x; }, options});
+    tree.set_mode(TreeMode::pipeline);
+    for (int round = 0; round < support::times(400); ++round) CHECK(tree.start({round}).succeeded == 1);
+  }
+  CHECK(failures > 0);
+}
+
 TEST_CASE("nested runs go on with fewer as well") {
   for (int first = 0; first < 12; ++first) {
     for (const int count : {1, 3, all}) {

@@ -103,7 +103,7 @@ TEST_CASE("whoever is on the way is called once, however many runs come meanwhil
   for (int round = 0; round < support::times(2000); ++round) {
     Idle crew{setting, 2};
     CHECK(pool.offer(crew, true));
-    CHECK(pool.call_for(crew, true));
+    CHECK(pool.call_for(crew, true) == Pool::Help::not_wanted);
     pool.withdraw(crew);
   }
   CHECK(pool.threads() == 1);

@@ -168,6 +168,8 @@ class Flow final : public AnyFlow<Task, R>, public RemoteAttempts<Flow<F, Task, 
   static constexpr std::int64_t short_task = 50'000;
   static constexpr std::int64_t enough = 400'000;
   static constexpr std::int64_t longest_nap = 1'000'000;
+  // Whoever was called is there by then, or something else has kept him: then others are called.
+  static constexpr std::chrono::milliseconds arrival{1};
   // A driver looks for what is settled of strides that last: so soon, and then less and less often.
   static constexpr std::chrono::nanoseconds first_look{200'000};
   static constexpr std::chrono::nanoseconds rarest_look{256'000'000};
@@ -506,7 +508,7 @@ void Flow<F, Task, R, Tasks>::get_on(const News& news) noexcept {
   }
   driver_.store(std::this_thread::get_id(), std::memory_order_relaxed);
   bool worked = false;
-  bool leaves_it = false;
+  Pool::Help help = Pool::Help::none;
   if (alone_ || !offered_) {
     Seat& seat = this->seats()[0];
     if (!this->ready(seat)) this->halt();
@@ -516,8 +518,8 @@ void Flow<F, Task, R, Tasks>::get_on(const News& news) noexcept {
     // While it is inside of a task, nobody pulls or hands out: long ones it leaves to others, if there are any. One who is fed
     // has others wait for him on both sides, perhaps even this task, and leaves all to whoever can be had.
     const bool leaves_them = is_fed || (per_task > long_task && !workshop_.pool.unhelped(*this));
-    leaves_it = leaves_them && workshop_.pool.call_for(*this, true);
-    if (!leaves_it) worked = workshop_.pool.join_in(*this);
+    if (leaves_them) help = workshop_.pool.call_for(*this, true);
+    if (help == Pool::Help::none) worked = workshop_.pool.join_in(*this);
     if (workshop_.pool.abandoned(*this)) {  // no worker could be made ready: nothing is run
       this->halt();
       work(this->seats()[0]);
@@ -527,8 +529,8 @@ void Flow<F, Task, R, Tasks>::get_on(const News& news) noexcept {
   driver_.store(std::thread::id{}, std::memory_order_relaxed);
   if (worked) return;
   // a retry that falls due is for the workers to see to, where there are any; the one that leaves wakes the driver
-  const bool sees_to_it = workshop_.pool.has_seat(*this) && !(leaves_it && has_work());
-  RetryQueue::TimePoint due = sees_to_it ? this->next_due() : RetryQueue::never;
+  const bool comes = help == Pool::Help::comes;
+  RetryQueue::TimePoint due = !comes && workshop_.pool.has_seat(*this) ? this->next_due() : RetryQueue::never;
   if (is_fed && due == RetryQueue::never && per_task < short_task && supply() > enough) {
     if (news()) return;
     naps_.store(true);
@@ -537,6 +539,7 @@ void Flow<F, Task, R, Tasks>::get_on(const News& news) noexcept {
     naps_.store(false, std::memory_order_relaxed);
     return;
   }
+  if (comes) due = Clock::now() + arrival;
   if (in_strides_.load(std::memory_order_relaxed)) {
     due = std::min(due, Clock::now() + look_);
     look_ = std::min(look_ + look_ / 8, rarest_look);

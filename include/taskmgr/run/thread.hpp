@@ -43,8 +43,9 @@ class Pool {
   /// False if there is no memory to know of it.
   bool offer(Crew& crew, bool call) noexcept;
 
-  /// There is more to do in this run; `call` as above. False if somebody is wanted, and nobody can come.
-  bool call_for(Crew& crew, bool call) noexcept;
+  /// There is more to do in this run; `call` as above. Who comes may find something else to do first.
+  enum class Help { not_wanted, comes, none };
+  Help call_for(Crew& crew, bool call) noexcept;
 
   /// A seat of this run is free.
   [[nodiscard]] bool has_seat(const Crew& crew) const;
@@ -166,10 +167,12 @@ inline bool Pool::offer(Crew& crew, bool call) noexcept {
   return true;
 }
 
-inline bool Pool::call_for(Crew& crew, bool call) noexcept {
+inline Pool::Help Pool::call_for(Crew& crew, bool call) noexcept {
   const std::scoped_lock lock(mutex_);
   if (call) crew.called.store(true, std::memory_order_relaxed);
-  return !((call || glancing_ == 0) && crew.wants_help()) || bring_helper();
+  if (!call && glancing_ != 0) return Help::comes;
+  if (!crew.wants_help()) return Help::not_wanted;
+  return bring_helper() ? Help::comes : Help::none;
 }
 
 inline bool Pool::has_seat(const Crew& crew) const {
