@@ -9,6 +9,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <iterator>
 #include <latch>
 #include <mutex>
 #include <set>
@@ -22,6 +23,8 @@
 #include "support/build.hpp"
 #include "support/manager.hpp"
 #include "support/modes.hpp"
+#include "support/random.hpp"
+#include "support/random_tree.hpp"
 #include "support/recorder.hpp"
 #include "support/wait.hpp"
 
@@ -198,6 +201,44 @@ TEST_CASE("a retry that falls due while nobody can come is made, whenever that i
     for (int round = 0; round < support::times(400); ++round) CHECK(tree.start({round}).succeeded == 1);
   }
   CHECK(failures > 0);
+}
+
+TEST_CASE("random trees come to the same, whichever creation fails") {
+  namespace branches = support::branches;
+  INFO("TASKMGR_SEED=", support::seed());
+  support::Random random;
+  for (int round = 0; round < support::times(100); ++round) {
+    CAPTURE(round);
+    const auto options = [&](std::size_t) {
+      return Options{.mode = support::modes_in_memory[random.below(std::size(support::modes_in_memory))],
+                     .workers = 1 + random.below(3),
+                     .retry = {.max_retries = 3, .base_delay = random.number(8) * 500ns, .multiplier = 1.0, .jitter = 1.0}};
+    };
+    const auto before = [&](std::size_t) {
+      return [modulus = 1 + random.number(4)](Context& context, int x) {
+        if (x % modulus == 0 && context.attempt() <= 3) throw std::runtime_error("again");
+        if (x == 7) throw std::logic_error("fails");
+      };
+    };
+    branches::SteppedTree made = branches::random_tree(random, 1 + random.below(6), 50, options, before);
+    made.tree.set_options({.mode = support::tree_modes_in_memory[random.below(std::size(support::tree_modes_in_memory))],
+                           .capacity = random.below(2) * 3});
+    const auto tasks = numbers(random.number(30));
+    int succeeded = 0;
+    for (const int task : tasks) {
+      branches::Model model{made.steps, [](std::size_t, int x) { return x == 7; }};
+      model.run(task);
+      succeeded += model.failures.empty() ? 1 : 0;
+    }
+
+    const Failing failing{random.number(12), 1 << random.number(8)};
+    CHECK(made.tree.start(tasks).succeeded == succeeded);
+    auto run = made.tree.launch(tasks);
+    int streamed = 0;
+    for (const auto& outcome : made.tree.stream(tasks)) streamed += outcome.state() == State::succeeded ? 1 : 0;
+    CHECK(streamed == succeeded);
+    CHECK(run.wait().succeeded == succeeded);
+  }
 }
 
 TEST_CASE("nested runs go on with fewer as well") {
