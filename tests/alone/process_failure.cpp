@@ -9,6 +9,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -28,13 +29,15 @@ TEST_CASE("a sanitizer has system calls of its own") { CHECK(support::sanitized)
 
 #else
 
+#include <taskmgr/manager/task_manager.hpp>
+
 #include "support/manager.hpp"
 #include "support/processes.hpp"
 
 namespace {
 
-enum Call : std::size_t { call_fork, call_pipe, call_socketpair, call_eventfd, call_mmap, call_poll, call_read, call_write, call_send, calls };
-constexpr std::array names{"fork", "pipe2", "socketpair", "eventfd", "mmap", "ppoll", "read", "write", "send"};
+enum Call : std::size_t { call_fork, call_pipe, call_socketpair, call_eventfd, call_mmap, call_poll, call_read, call_write, call_send, call_vmsplice, calls };
+constexpr std::array names{"fork", "pipe2", "socketpair", "eventfd", "mmap", "ppoll", "read", "write", "send", "vmsplice"};
 
 /// Seen by the workers too: a call that fails there is the n-th of all.
 struct Plan {
@@ -120,44 +123,63 @@ ssize_t send(int fd, const void* from, std::size_t size, int flags) {
   static const auto real = next<ssize_t (*)(int, const void*, std::size_t, int)>("send");
   return fails(call_send) ? -1 : real(fd, from, size, flags);
 }
+ssize_t vmsplice(int fd, const iovec* from, std::size_t count, unsigned flags) {
+  static const auto real = next<ssize_t (*)(int, const iovec*, std::size_t, unsigned)>("vmsplice");
+  return fails(call_vmsplice) ? -1 : real(fd, from, count, flags);
 }
+}
+
+namespace {
+
+/// For the first of these calls, the second, and so on, as long as there are any.
+template <class R>
+void fail_in_turn(std::size_t call, int error, int tasks, R (*made_of)(int)) {
+  int at = 0;
+  for (int failed = 1; failed != 0; plan().armed = false) {
+    const support::NothingLeft nothing_left;
+    const taskmgr::TaskManager manager{made_of, {.mode = taskmgr::Mode::process, .workers = 2, .chunk = 2}};
+    plan().call = call;
+    plan().error = error;
+    plan().made = plan().failed = 0;
+    plan().at = ++at;
+    INFO(std::string(names[call]), " number ", at, " fails with error ", error);
+    alarm(60);  // whoever hangs dies
+    plan().armed = true;
+    std::size_t unfinished = 0;
+    try {
+      const auto report = manager.start(support::numbers(tasks));
+      plan().armed = false;
+      CHECK(support::adds_up(report));
+      for (const auto& [task, value] : report.success_map()) CHECK((value == made_of(task)));
+      unfinished = report.total - report.succeeded;
+    } catch (const std::exception& thrown) {
+      plan().armed = false;
+      CHECK(call <= call_mmap);  // those without which there is no worker
+    }
+    alarm(0);
+    failed = plan().failed;
+    CHECK(unfinished == 0);  // one failure is borne
+  }
+  MESSAGE(std::string(names[call]), ": ", at - 1, " calls");
+}
+
+}  // namespace
 
 TEST_CASE("whichever call of the system fails: an error, or fewer workers, and never a wrong result") {
   plan().armed = false;
   ready = true;
-  for (std::size_t call = 0; call < calls; ++call) {
+  for (std::size_t call = 0; call < call_vmsplice; ++call) {
     for (const int error : {EIO, ENOMEM, EAGAIN, EMFILE, EINTR}) {
       if ((error == EINTR || error == EAGAIN) && call > call_fork && call < call_poll) continue;  // it cannot
-      int at = 0;
-      for (int failed = 1; failed != 0; plan().armed = false) {
-        const support::NothingLeft nothing_left;
-        const support::Manager manager{[](taskmgr::Context&, int x) { return x * 3; },
-                                       {.mode = taskmgr::Mode::process, .workers = 2, .chunk = 2}};
-        plan().call = call;
-        plan().error = error;
-        plan().made = plan().failed = 0;
-        plan().at = ++at;
-        INFO(std::string(names[call]), " number ", at, " fails with error ", error);
-        alarm(60);  // whoever hangs dies
-        plan().armed = true;
-        std::size_t unfinished = 0;
-        try {
-          const auto report = manager.start(support::numbers(12));
-          plan().armed = false;
-          CHECK(support::adds_up(report));
-          for (const auto& [task, value] : report.success_map()) CHECK(value == task * 3);
-          unfinished = report.total - report.succeeded;
-        } catch (const std::exception& thrown) {
-          plan().armed = false;
-          CHECK(call <= call_mmap);  // those without which there is no worker
-        }
-        alarm(0);
-        failed = plan().failed;
-        CHECK(unfinished == 0);  // one failure is borne
-      }
-      MESSAGE(std::string(names[call]), ": ", at - 1, " calls");
+      fail_in_turn(call, error, 12, +[](int x) { return x * 3; });
     }
   }
+}
+
+TEST_CASE("the same, while large results cross") {
+  const auto made_of = +[](int x) { return std::string(std::size_t{5} << 19U, static_cast<char>('a' + x)); };
+  for (const int error : {EFAULT, EINTR}) fail_in_turn(call_vmsplice, error, 4, made_of);
+  for (const int error : {EIO, EINTR}) fail_in_turn(call_write, error, 2, made_of);
 }
 
 TEST_CASE("a worker that is dead, and reaped by the host, before anybody could watch it, has died, and not failed to start") {

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
@@ -21,6 +22,7 @@
 #include <functional>
 #include <limits>
 #include <map>
+#include <memory>
 #include <set>
 #include <stdexcept>
 #include <string>
@@ -289,6 +291,38 @@ TEST_CASE("large results come in parts, whole elements each") {
   const auto report = manager.start({0, 21'845, 21'846, 100'000, 43'690, 7, 1'000'003});
   CHECK(report.ok());
   for (const auto& [count, all] : report.success_map()) CHECK((all == triples(count)));
+}
+
+namespace {
+
+/// Whose memory is written over as soon as it is given back.
+template <class T>
+struct Overwriting {
+  using value_type = T;
+  Overwriting() = default;
+  template <class Other>
+  Overwriting(const Overwriting<Other>&) {}
+  T* allocate(std::size_t count) { return std::allocator<T>{}.allocate(count); }
+  void deallocate(T* at, std::size_t count) noexcept {
+    ::explicit_bzero(at, count * sizeof(T));
+    std::allocator<T>{}.deallocate(at, count);
+  }
+  bool operator==(const Overwriting&) const = default;
+};
+
+}  // namespace
+
+TEST_CASE("a large result is read before its memory is given back") {
+  const support::NothingLeft nothing_left;
+  using Row = std::vector<int, Overwriting<int>>;
+  const TaskManager manager{[](int task) { return Row(100'000 * static_cast<std::size_t>(task), task); },
+                            {.mode = Mode::process, .workers = 2, .chunk = 1}};
+  const auto report = manager.start(numbers(support::times(30)));
+  CHECK(report.ok());
+  for (const auto& [task, row] : report.success_map()) {
+    REQUIRE(row.size() == 100'000 * static_cast<std::size_t>(task));
+    CHECK(std::all_of(row.begin(), row.end(), [task = task](int x) { return x == task; }));
+  }
 }
 
 TEST_CASE("results that share a frame, and those between which something else is said or thrown, go to their tasks") {

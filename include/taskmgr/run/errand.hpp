@@ -8,9 +8,11 @@
 /// and answers with *frames*: what came of each, and at last that the order is done. Until the worker has taken an errand,
 /// the run may take it back.
 
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -176,6 +178,7 @@ class Answers : public ByteBuffer {
 
  private:
   void write_now(const std::byte* at, std::size_t left) const noexcept;
+  void lend_now(const std::byte* at, std::size_t left) const noexcept;
 
   const int frames_;
   WorkerPage& page_;
@@ -252,14 +255,18 @@ inline void Answers::write_parts(const void* data, std::size_t count, std::size_
     Writer{*this}.write_size(count);
     frame.finish();
   }
+  // What was lent has been read once as much was written behind it as the pipe can hold.
+  const int held = ::fcntl(frames_, F_GETPIPE_SZ);
+  const std::size_t written = held > 0 ? static_cast<std::size_t>(held) : std::numeric_limits<std::size_t>::max();
   const std::byte* at = static_cast<const std::byte*>(data);
   for (std::size_t left = count * size; left != 0;) {
     const FrameHead head{.kind = FrameKind::part, .bytes = std::min(left, std::max(part_size / size, std::size_t{1}) * size)};
     append(&head, sizeof head);
     flush();
-    write_now(at, head.bytes);
-    at += head.bytes;
     left -= head.bytes;
+    if (left >= written) lend_now(at, head.bytes);
+    else write_now(at, head.bytes);
+    at += head.bytes;
   }
 }
 
@@ -267,6 +274,17 @@ inline void Answers::write_now(const std::byte* at, std::size_t left) const noex
   while (left != 0) {
     const ssize_t put = uninterrupted([&] { return ::write(frames_, at, left); });
     if (put < 0) ::_exit(1);  // nobody is there to read it
+    at += put;
+    left -= static_cast<std::size_t>(put);
+  }
+}
+
+/// Has the run read these bytes from where they lie, instead of from a copy: they must stay, unchanged, until it has.
+inline void Answers::lend_now(const std::byte* at, std::size_t left) const noexcept {
+  while (left != 0) {
+    const iovec lent{const_cast<std::byte*>(at), left};
+    const ssize_t put = uninterrupted([&] { return ::vmsplice(frames_, &lent, 1, 0); });
+    if (put < 0) return write_now(at, left);  // not here, or not this memory
     at += put;
     left -= static_cast<std::size_t>(put);
   }
