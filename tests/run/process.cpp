@@ -25,6 +25,7 @@
 #include <memory>
 #include <set>
 #include <stdexcept>
+#include <stop_token>
 #include <string>
 #include <system_error>
 #include <thread>
@@ -436,6 +437,94 @@ TEST_CASE("a task that writes into the worker's pipe fails, and no answer goes t
     CHECK(report.error_map().at(13).message().find("what no worker sends") != std::string::npos);
     for (const auto& [task, value] : report.success_map()) CHECK(value == task * 10);
   }
+}
+
+TEST_CASE("a frame that no memory could hold is damage as well, and not waited for") {
+  const support::NothingLeft nothing_left;
+  const Manager manager{[](Context&, int x) {
+                          if (x == 13) {
+                            const taskmgr::detail::FrameHead head{.kind = taskmgr::detail::FrameKind::value, .bytes = std::uint64_t{1} << 60U};
+                            static_cast<void>(!write(frames_descriptor(), &head, sizeof head));
+                          }
+                          return x;
+                        },
+                        {.mode = Mode::process, .workers = 1, .chunk = 1}};
+  const auto report = manager.start(numbers(40), support::Sink{[](support::Outcome&) { std::this_thread::sleep_for(1ms); }});
+  CHECK(report.failed == 1);
+  CHECK(report.error_map().begin()->second.message().find("what no worker sends") != std::string::npos);
+}
+
+TEST_CASE("a child that a task forks ends where it comes back from the function, by whichever way") {
+  const support::NothingLeft nothing_left;
+  for (const std::size_t chunk : {0U, 1U, 3U}) {
+    CAPTURE(chunk);
+    const Manager manager{[](Context& context, int x) {
+                            const bool child = x % 10 == 3 && fork() == 0;
+                            if (child && x % 20 == 3) throw std::runtime_error("the child");
+                            if (child && x % 30 == 3) context.log(taskmgr::Level::info, "the child");
+                            return child ? -1 : x * 3;
+                          },
+                          {.mode = Mode::process, .workers = 2, .chunk = chunk}};
+    const auto report = manager.start(numbers(300));
+    CHECK(report.succeeded == 300);
+    for (const auto& [task, value] : report.success_map()) REQUIRE(value == task * 3);
+    const Texts large{[](Context&, int x) {
+                        const bool child = x % 3 == 1 && fork() == 0;
+                        return std::string(std::size_t{1} << 21U, static_cast<char>(child ? 'c' : 'a' + x));
+                      },
+                      {.mode = Mode::process, .workers = 2, .chunk = chunk}};
+    for (const auto& [task, text] : large.start(numbers(9)).success_map()) CHECK(text == std::string(1U << 21U, static_cast<char>('a' + task)));
+  }
+}
+
+TEST_CASE("a task that makes a daemon of its worker fails, and no other") {
+  const support::NothingLeft nothing_left;
+  const Manager manager{[](Context&, int x) { return x % 50 == 20 && daemon(1, 1) != 0 ? -1 : x; },
+                        {.mode = Mode::process, .workers = 2}};
+  const auto report = manager.start(numbers(200));
+  CHECK(report.failed == 4);
+  for (const auto& [task, error] : report.error_map()) CHECK(task % 50 == 20);
+}
+
+TEST_CASE("descriptors of the library are none of the three that print, also where the host has closed those") {
+  for (const int closed : {1, 2, 3, 4, 5, 6, 7}) {
+    CAPTURE(closed);
+    const pid_t host = fork();
+    if (host == 0) {
+      alarm(20);  // a worker that prints to where nobody reads hangs
+      const int nowhere = open("/dev/null", O_WRONLY);
+      dup2(nowhere, STDOUT_FILENO);
+      close(nowhere);
+      const auto is_closed = [closed](int fd) { return (closed >> fd) % 2 != 0; };
+      for (int fd = 0; fd < 3; ++fd) {
+        if (is_closed(fd)) close(fd);
+      }
+      const Texts manager{[](Context&, int x) {
+                            std::puts(std::string(1000, 'p').c_str());
+                            return std::to_string(x);
+                          },
+                          {.mode = Mode::process, .workers = 2}};
+      bool clear = true;
+      const auto report = manager.start(numbers(200), [&](auto&) {
+        for (int fd = 0; fd < 3; ++fd) clear = clear && (!is_closed(fd) || fcntl(fd, F_GETFD) == -1);
+      });
+      _exit(report.ok() && clear ? 0 : 1);
+    }
+    int status = 0;
+    waitpid(host, &status, 0);
+    CHECK(status == 0);
+  }
+}
+
+TEST_CASE("a cancel ends a worker that hangs at its start") {
+  const support::NothingLeft nothing_left;
+  std::stop_source stop;
+  const Manager manager{[](Context&, int x) { return x; }, {.mode = Mode::process, .workers = 2, .on_worker_start = [](std::size_t worker) {
+                                                              if (worker == 1) std::this_thread::sleep_for(1h);
+                                                            }}};
+  const auto report = manager.start(numbers(30), support::Sink{[&](support::Outcome&) { stop.request_stop(); }}, stop.get_token());
+  CHECK(report.succeeded + report.cancelled == 30);
+  CHECK(report.succeeded > 0);
 }
 
 TEST_CASE("parts of a result that are damaged fail its task, and no other, and take no memory that they do not fill") {
@@ -1039,7 +1128,7 @@ TEST_CASE("workers may be killed while a large result crosses: it is whole in th
   const support::NothingLeft nothing_left;
   const int count = support::times(300);
   Striker<2> killer{SIGKILL, 3ms};
-  const auto made = [](int x) { return std::string((1U << 20U) + static_cast<std::size_t>(x), static_cast<char>('a' + x % 26)); };
+  const auto made = [](int x) { return std::string((5U << 19U) + static_cast<std::size_t>(x), static_cast<char>('a' + x % 26)); };
   const Texts manager{[&](Context& context, int x) {
                         killer.stand_up(context.worker());
                         return made(x);

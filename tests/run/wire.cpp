@@ -117,12 +117,14 @@ TEST_CASE("readers and writers nest equally deep, what is large less deep") {
   ByteBuffer buffer;
   Writer writer{buffer};
   Reader reader{buffer.bytes()};
-  for (const std::size_t size : {0U, 255U, 1024U, 1U << 20U}) {
+  for (const std::size_t size : {0U, 255U, 1024U, 1U << 18U}) {
     CHECK(levels(writer, size) == levels(reader, size));
     CHECK(levels(writer, size) >= taskmgr::max_nesting / 64);
   }
   CHECK(levels(writer, 0) == taskmgr::max_nesting);
   CHECK(levels(writer, 512) == taskmgr::max_nesting / 3);
+  CHECK(levels(writer, 1U << 20U) == 4);  // which is what a stack can hold
+  CHECK(levels(writer, 100U << 20U) == 2);
 }
 
 }  // namespace

@@ -91,6 +91,8 @@ inline void flush_output() noexcept {
   try {
     std::cout.flush();
     std::clog.flush();
+    std::wcout.flush();
+    std::wclog.flush();
   } catch (...) {  // the host has asked its streams to throw
   }
 }

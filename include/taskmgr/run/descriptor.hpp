@@ -58,6 +58,7 @@ class Descriptor {
 
  private:
   explicit Descriptor(int fd) noexcept : fd_(fd) {}
+  static bool keep_clear(int& fd) noexcept;
   template <class Open>
   static Pair opened_pair(const char* doing, const Open& open_both);
   static List<int>& all() {
@@ -112,12 +113,23 @@ inline void Descriptor::close() noexcept {
   ::close(std::exchange(fd_, -1));
 }
 
+/// The first three belong to what prints, also where the host has closed them. Closes what cannot be had elsewhere.
+inline bool Descriptor::keep_clear(int& fd) noexcept {
+  if (fd > STDERR_FILENO) return true;
+  const int clear = ::fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+  const int error = errno;
+  ::close(fd);
+  errno = error;
+  fd = clear;
+  return clear >= 0;
+}
+
 template <class Open>
 Descriptor Descriptor::opened(const char* doing, const Open& open_it) {
   const std::scoped_lock lock(Forks::turn());
   all().reserve(all().size() + 1);
-  const int fd = open_it();
-  if (fd < 0) throw_errno(doing);
+  int fd = open_it();
+  if (fd < 0 || !keep_clear(fd)) throw_errno(doing);
   all().push_back(fd);
   return Descriptor{fd};
 }
@@ -128,6 +140,12 @@ Descriptor::Pair Descriptor::opened_pair(const char* doing, const Open& open_bot
   all().reserve(all().size() + 2);
   int fds[2];
   if (open_both(fds) != 0) throw_errno(doing);
+  for (int k = 0; k < 2; ++k) {
+    if (keep_clear(fds[k])) continue;
+    const int error = errno;
+    ::close(fds[1 - k]);
+    throw_errno(doing, error);
+  }
   for (const int fd : fds) all().push_back(fd);
   return {Descriptor{fds[0]}, Descriptor{fds[1]}};
 }

@@ -30,6 +30,7 @@
 #include "child.hpp"
 #include "crew.hpp"
 #include "descriptor.hpp"
+#include "forks.hpp"
 #include "share.hpp"
 #include "supply.hpp"
 #include "wire.hpp"
@@ -163,6 +164,12 @@ class Answers : public ByteBuffer {
     std::memcpy(this->data() + at_ + offsetof(FrameHead, number), &values_, sizeof values_);
   }
 
+  /// Ends a copy of the worker: a task has forked itself, and that child has come back from the function. It would go on with
+  /// the tasks behind it, and say what came of them in between what the worker says.
+  void end_copy() const noexcept {
+    if (Forks::count() != process_) ::_exit(0);
+  }
+
   /// The elements of a large result, from where they lie. The errand has ended: however long the run takes to read them, it
   /// is not to blame.
   void write_parts(const void* data, std::size_t count, std::size_t size);
@@ -181,6 +188,7 @@ class Answers : public ByteBuffer {
   void lend_now(const std::byte* at, std::size_t left) const noexcept;
 
   const int frames_;
+  const std::uint64_t process_ = Forks::count();
   WorkerPage& page_;
   // of the last frame of values
   std::size_t at_ = 0;
@@ -249,6 +257,7 @@ class Remote : public Supply {
 // ---------------------------------------------------------------------------------------------------------------------
 
 inline void Answers::write_parts(const void* data, std::size_t count, std::size_t size) {
+  end_copy();
   page_.running.store(0, std::memory_order_release);
   {
     Frame frame{*this, FrameKind::parts};
@@ -271,6 +280,7 @@ inline void Answers::write_parts(const void* data, std::size_t count, std::size_
 }
 
 inline void Answers::write_now(const std::byte* at, std::size_t left) const noexcept {
+  end_copy();
   while (left != 0) {
     const ssize_t put = uninterrupted([&] { return ::write(frames_, at, left); });
     if (put < 0) ::_exit(1);  // nobody is there to read it

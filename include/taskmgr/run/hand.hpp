@@ -307,12 +307,13 @@ void Hand::receive(const Hear& hear) {
 template <class Hear>
 void Hand::understand(const Hear& hear) {
   std::size_t at = 0;
+  constexpr std::uint64_t most_bytes = std::uint64_t{1} << 47U;  // no process has more
   FrameHead head{.kind = FrameKind::value};
   for (;;) {
     const std::size_t there = in.size() - at;
     if (there < sizeof head) break;
     std::memcpy(&head, in.data() + at, sizeof head);
-    if (head.mark != FrameHead::our_mark || head.kind > last_frame_kind) {
+    if (head.mark != FrameHead::our_mark || head.kind > last_frame_kind || head.bytes > most_bytes) {
       throw CodecError("a worker process has sent what no worker sends: its task writes into descriptors of others, or has damaged memory");
     }
     missing = there - sizeof head < head.bytes ? static_cast<std::size_t>(head.bytes - (there - sizeof head)) : 0;

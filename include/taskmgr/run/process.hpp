@@ -418,6 +418,8 @@ inline void Fleet::cancel_waiting() noexcept {
   for (Hand& hand : hands()) {
     hand.page->closed.store(1, std::memory_order_relaxed);
     hand.take_all_back(returned_);
+    // what it does at its start may last, or hang: nothing is lost
+    if (!hand.page->ready.load(std::memory_order_relaxed)) hand.kill_at = std::min(hand.kill_at, Clock::now() + Hand::farewell);
   }
   if (crew_.cancelling() && !std::exchange(stop_told_, true)) {
     for (Hand& hand : hands()) hand.page->ask_to_stop();

@@ -77,7 +77,8 @@ template <class T>
 inline constexpr bool as_bytes = false;
 
 /// How deep values may be nested in each other, in containers and owning pointers, to be written and to be read. One
-/// whose own members take more than 256 bytes counts as several levels, for it takes as much more of the stack.
+/// whose own members take more than 256 bytes counts as several levels, for it takes as much more of the stack. Those
+/// in each other may have 4 MiB in all.
 inline constexpr int max_nesting = 1024;
 
 namespace detail {
@@ -88,20 +89,27 @@ class Nesting {
   /// Some levels deeper, as long as it lives.
   class [[nodiscard]] Level {
    public:
-    Level(int& left, int levels);
+    Level(Nesting& nesting, std::size_t size);
     Level(const Level&) = delete;
     Level& operator=(const Level&) = delete;
-    ~Level() { left_ += levels_; }
+    ~Level() {
+      nesting_.left_ += levels_;
+      nesting_.bytes_ -= size_;
+    }
 
    private:
-    int& left_;
-    int levels_;
+    Nesting& nesting_;
+    const std::size_t size_;
+    const int levels_;
   };
 
-  Level enter(std::size_t size) { return {left_, 1 + static_cast<int>(std::min<std::size_t>(size / 256, 63))}; }
+  Level enter(std::size_t size) { return {*this, size}; }
 
  private:
+  static constexpr std::size_t most_bytes = std::size_t{4} << 20U;  // half of a stack; but one in another may always be
+
   int left_ = max_nesting;
+  std::size_t bytes_ = 0;
 };
 
 }  // namespace detail
@@ -210,11 +218,13 @@ inline std::byte* ByteBuffer::extend(std::size_t size) {
   capacity_ = capacity;
 }
 
-inline detail::Nesting::Level::Level(int& left, int levels) : left_(left), levels_(levels) {
-  if (left < levels)
+inline detail::Nesting::Level::Level(Nesting& nesting, std::size_t size)
+    : nesting_(nesting), size_(size), levels_(1 + static_cast<int>(std::min<std::size_t>(size / 256, 63))) {
+  if (nesting.left_ < levels_ || nesting.bytes_ > std::max(most_bytes, 2 * size) - size)
     throw CodecError("values are nested deeper than " + std::to_string(max_nesting) +
-                     " levels: send a flat container instead, a std::vector with indices say");
-  left -= levels;
+                     " levels, or take too much of a stack: send a flat container instead, a std::vector with indices say");
+  nesting.left_ -= levels_;
+  nesting.bytes_ += size_;
 }
 
 namespace detail {

@@ -160,6 +160,7 @@ inline void WorkerProcess::carry_out(const OrderHead& order) {
       answers_.flush();
     }
     remote_.perform(errand.id, errand.attempt, task, answers_, seat_);
+    answers_.end_copy();
     page_.running.store(0, std::memory_order_release);
     const bool waited = is_time();
     if (waited) {  // the errand may have been a long one: others may have those behind it
