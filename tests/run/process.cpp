@@ -322,7 +322,7 @@ TEST_CASE("a large result is read before its memory is given back") {
   CHECK(report.ok());
   for (const auto& [task, row] : report.success_map()) {
     REQUIRE(row.size() == 100'000 * static_cast<std::size_t>(task));
-    CHECK(std::all_of(row.begin(), row.end(), [task = task](int x) { return x == task; }));
+    CHECK(std::all_of(row.begin(), row.end(), [number = task](int x) { return x == number; }));
   }
 }
 

@@ -86,8 +86,11 @@ std::string text(const Report<Task, R>& report, bool errors) {
     }
     ++groups[place].count;
   }
-  std::stable_sort(groups.begin(), groups.end(), [](const Group& a, const Group& b) { return a.count > b.count; });
-  for (const Group& group : groups) {
+  std::vector<std::pair<std::size_t, std::size_t>> order;  // of equal counts, the one that came first
+  for (std::size_t k = 0; k < groups.size(); ++k) order.emplace_back(report.failed - groups[k].count, k);
+  std::sort(order.begin(), order.end());
+  for (const auto& [rarity, place] : order) {
+    const Group& group = groups[place];
     line += fmt::format("\n  {} x {} (first: {})", group.count, group.what, group.first);
   }
   return line;

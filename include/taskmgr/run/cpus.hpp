@@ -48,12 +48,12 @@ inline double cgroup_quota() {
   std::ifstream groups("/proc/self/cgroup");  // lines "0::/path" (v2) and "4:cpu,cpuacct:/path" (v1)
   for (std::string line; std::getline(groups, line);) {
     const std::size_t names = line.find(':');
-    const std::size_t colon = names == std::string::npos ? names : line.find(':', names + 1);
+    const std::size_t colon = line.find(':', names + 1);
     if (colon == std::string::npos) continue;
-    const std::string controllers = line.substr(names + 1, colon - names - 1);
-    const bool unified = controllers.empty();
-    if (!unified && ("," + controllers + ",").find(",cpu,") == std::string::npos) continue;
-    for (std::string path = line.substr(colon + 1);; path.erase(path.rfind('/'))) {
+    const bool unified = colon == names + 1;
+    line[names] = line[colon] = ',';
+    if (!unified && line.find(",cpu,", names) > colon) continue;
+    for (std::string path = line.substr(colon + 1);; path.resize(path.rfind('/'))) {
       if (unified) {
         note(parse_cpu_max(first_line("/sys/fs/cgroup" + path + "/cpu.max")));
       } else {
