@@ -86,7 +86,7 @@ class Context {
   void log(Level level, fmt::format_string<Args...> format, Args&&... args) {
     if (ear_ == nullptr || !ear_->listens(EventKind::task_log)) return;
     // into a string, by what fmt's library has compiled: to write elsewhere compiles it again here, which takes a second
-    ear_->heard_log(*this, level, fmt::vformat(format, fmt::make_format_args(args...)));
+    ear_->heard_log(*this, level, fmt::format(format, std::forward<Args>(args)...));
   }
 
  private:
