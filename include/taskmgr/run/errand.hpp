@@ -164,6 +164,11 @@ class Answers : public ByteBuffer {
     std::memcpy(this->data() + at_ + offsetof(FrameHead, number), &values_, sizeof values_);
   }
 
+  /// When the errand began: for the run as well, so that both know the same deadline. Only with a timeout, or if attempts are measured.
+  [[nodiscard]] Clock::time_point began() const noexcept {
+    return Clock::time_point{std::chrono::nanoseconds{page_.since.load(std::memory_order_relaxed)}};
+  }
+
   /// Ends a copy of the worker: a task has forked itself, and that child has come back from the function. It would go on with
   /// the tasks behind it, and say what came of them in between what the worker says.
   void end_copy() const noexcept {

@@ -205,7 +205,7 @@ void RemoteAttempts<Home, F, Task, R>::perform_on(const Task& task, std::uint64_
   if constexpr (Encodable<R>) {
     const std::chrono::nanoseconds timeout = this->options().timeout;
     const bool timed = this->measures() || timeout.count() != 0;
-    const Clock::time_point begin = timed ? Clock::now() : Clock::time_point{};
+    const Clock::time_point begin = timed ? answers.began() : Clock::time_point{};
     const auto taken = [&] { return timed ? Clock::now() - begin : std::chrono::nanoseconds{0}; };
     ContextAccess::task(seat.context, number, attempt, &task);
     if (timeout.count() != 0) ContextAccess::deadline(seat.context, later(begin, timeout));

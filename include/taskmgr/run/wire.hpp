@@ -93,19 +93,19 @@ class Nesting {
     Level(const Level&) = delete;
     Level& operator=(const Level&) = delete;
     ~Level() {
-      nesting_.left_ += levels_;
+      nesting_.left_ += levels_of(size_);
       nesting_.bytes_ -= size_;
     }
 
    private:
     Nesting& nesting_;
     const std::size_t size_;
-    const int levels_;
   };
 
   Level enter(std::size_t size) { return {*this, size}; }
 
  private:
+  static int levels_of(std::size_t size) noexcept { return 1 + static_cast<int>(std::min<std::size_t>(size / 256, 63)); }
   static constexpr std::size_t most_bytes = std::size_t{4} << 20U;  // half of a stack; but one in another may always be
 
   int left_ = max_nesting;
@@ -218,12 +218,11 @@ inline std::byte* ByteBuffer::extend(std::size_t size) {
   capacity_ = capacity;
 }
 
-inline detail::Nesting::Level::Level(Nesting& nesting, std::size_t size)
-    : nesting_(nesting), size_(size), levels_(1 + static_cast<int>(std::min<std::size_t>(size / 256, 63))) {
-  if (nesting.left_ < levels_ || nesting.bytes_ > std::max(most_bytes, 2 * size) - size)
+inline detail::Nesting::Level::Level(Nesting& nesting, std::size_t size) : nesting_(nesting), size_(size) {
+  if (nesting.left_ < levels_of(size) || nesting.bytes_ > std::max(most_bytes, 2 * size) - size)
     throw CodecError("values are nested deeper than " + std::to_string(max_nesting) +
                      " levels, or take too much of a stack: send a flat container instead, a std::vector with indices say");
-  nesting.left_ -= levels_;
+  nesting.left_ -= levels_of(size);
   nesting.bytes_ += size_;
 }
 
