@@ -32,7 +32,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-/// A crew in which there is nothing to do.
+/// A crew in which there is nothing to do, unless it is said that there is.
 class Idle : public taskmgr::detail::Crew {
  public:
   struct Setting {
@@ -51,7 +51,9 @@ class Idle : public taskmgr::detail::Crew {
               .total = 0,
               .duplicates = 0}) {}
   std::size_t work(taskmgr::detail::Seat&) noexcept override { return 0; }
-  [[nodiscard]] bool has_work() const noexcept override { return false; }
+  [[nodiscard]] bool has_work() const noexcept override { return busy; }
+
+  bool busy = false;
 };
 
 /// The job of one call of a function that is kept until then.
@@ -106,6 +108,20 @@ TEST_CASE("whoever is on the way is called once, however many runs come meanwhil
     CHECK(pool.call_for(crew, true) == Pool::Help::not_wanted);
     pool.withdraw(crew);
   }
+  CHECK(pool.threads() == 1);
+}
+
+TEST_CASE("who calls for help knows whether any is wanted, and whether somebody comes") {
+  Idle::Setting setting;
+  Idle crew{setting, 1};  // not offered: nobody comes by himself
+  Pool pool;
+  CHECK(pool.call_for(crew, true) == Pool::Help::not_wanted);
+  crew.busy = true;
+  taskmgr::detail::Seat* const seat = pool.seat_in(crew);
+  CHECK(pool.call_for(crew, true) == Pool::Help::not_wanted);
+  pool.leave(crew, *seat);
+  CHECK(pool.threads() == 0);
+  CHECK(pool.call_for(crew, true) == Pool::Help::comes);
   CHECK(pool.threads() == 1);
 }
 

@@ -159,6 +159,37 @@ TEST_CASE("what a task has printed appears before its answer counts, whatever be
   CHECK(missing == 0);
 }
 
+TEST_CASE("what is printed to the wide streams appears as well, and once") {
+  const support::NothingLeft nothing_left;
+  taskmgr::detail::flush_output();  // or the child has a copy to write
+  Printed printed{1 << 16};
+  const pid_t child = fork();
+  if (child == 0) {
+    std::ios::sync_with_stdio(false);
+    std::wcout << L"host\n";
+    const Manager manager{[](Context&, int x) {
+                            std::wcout << L"wide " << x << std::endl;  // written out, with all that was inherited
+                            std::wcout << L"later " << x << L'\n';
+                            return x;
+                          },
+                          {.mode = Mode::process, .workers = 2}};
+    const bool ok = manager.start(numbers(3)).ok();
+    taskmgr::detail::flush_output();
+    _exit(ok ? 0 : 1);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  CHECK(status == 0);
+  printed.end();
+  const std::string all = "\n" + printed.read_all();
+  for (const char* const line : {"\nhost\n", "\nwide 0\n", "\nwide 1\n", "\nwide 2\n", "\nlater 0\n", "\nlater 1\n", "\nlater 2\n"}) {
+    CAPTURE(line);
+    const std::size_t at = all.find(line);
+    REQUIRE(at != std::string::npos);
+    CHECK(all.find(line, at + 1) == std::string::npos);
+  }
+}
+
 #ifndef TASKMGR_TEST_ASAN  // whose allocator may be locked for ever in a process that was forked among threads
 TEST_CASE("a worker whose prints nobody reads is not taken for one that hangs") {
   const support::NothingLeft nothing_left;
