@@ -5,7 +5,7 @@
 /// Coroutines of Asio as tasks: a function that returns an `asio::awaitable<T>` runs in every mode, in coroutine mode on an
 /// `io_context`.
 ///
-/// It is standalone Asio 1.20 or later; with `TASKMGR_BOOST_ASIO` defined that of Boost, 1.77 or later.
+/// It is standalone Asio 1.22 or later; with `TASKMGR_BOOST_ASIO` defined that of Boost, as old as that.
 
 #include <chrono>
 #include <coroutine>

@@ -131,6 +131,61 @@ TEST_CASE("a coroutine that is asked to stop cancels the run that it awaits, who
   }
 }
 
+TEST_CASE("tasks that never wait see as well that the coroutine which awaits their run is asked to stop") {
+  for (const Mode mode : support::modes_in_memory) {
+    for (const bool nested : {false, true}) {
+      INFO("mode: ", support::name(mode), nested ? ", in a task that is in when_all" : "");
+      support::Counter begun;
+      const Manager inner{[&](Context& context, int x) -> Async<int> {
+                            begun.add();
+                            while (!context.stop_requested()) std::this_thread::yield();
+                            co_return x;
+                          },
+                          {.mode = mode, .workers = 1}};
+      std::size_t reports = 0;
+      const auto awaits = [&]() -> Async<> {
+        auto pending = inner.start_async(numbers(3));
+        reports += (co_await pending).total;
+      };
+      const Manager outer{[&](Context&, int x) -> Async<int> {
+                            auto both = taskmgr::when_all(awaits(), awaits());
+                            co_await both;
+                            co_return x;
+                          },
+                          {.mode = Mode::coroutine}};
+      std::stop_source source;
+      std::jthread stopper([&] {
+        begun.wait_for(1);
+        source.request_stop();
+      });
+      if (nested) CHECK(outer.start(numbers(1), source.get_token()).cancelled == 1);
+      else CHECK_THROWS_AS(taskmgr::run(awaits(), source.get_token()), Cancelled);
+      CHECK(reports == 0);
+      CHECK(begun.value() <= 2);  // where two await at once, the other may have begun before
+    }
+  }
+}
+
+TEST_CASE("tasks that never wait see the deadline of the one in which their run is awaited") {
+  for (const Mode mode : support::modes_in_memory) {
+    INFO("mode: ", support::name(mode));
+    const Manager inner{[](Context& context, int x) -> Async<int> {
+                          while (!context.stop_requested()) std::this_thread::yield();
+                          co_return x;
+                        },
+                        {.mode = mode, .workers = 1}};
+    const Manager outer{[&](Context&, int x) -> Async<int> {
+                          auto pending = inner.start_async(numbers(2));
+                          const auto report = co_await pending;
+                          co_return report.total == 0 ? x : 0;
+                        },
+                        {.mode = Mode::coroutine, .timeout = 20ms}};
+    const auto report = outer.start(numbers(2));
+    CHECK(report.failed == 2);
+    for (const auto& [x, error] : report.error_map()) CHECK(error.kind() == taskmgr::TaskError::Kind::timeout);
+  }
+}
+
 TEST_CASE("a run that is cancelled by its own token gives its report") {
   for (const Mode mode : support::modes_in_memory) {
     INFO("mode: ", support::name(mode));

@@ -164,8 +164,14 @@ TEST_CASE("a coroutine is lazy: dropped before it is awaited, it never runs") {
     Async<> moved = never(begun, Counted{});
     const Async<> to = std::move(moved);
     Async<> assigned = never(begun, Counted{});
-    assigned = never(begun, Counted{});
-    CHECK(Counted::alive >= 3);
+    Async<> other = never(begun, Counted{});
+    const int alive = Counted::alive;
+    assigned = std::move(other);
+    CHECK(Counted::alive == alive - 1);
+    CHECK_THROWS_AS(taskmgr::run(std::move(other)), UsageError);  // NOLINT: that is the test
+    Async<>& self = assigned;
+    assigned = std::move(self);
+    CHECK(Counted::alive == alive - 1);
   }
   CHECK(!begun);
   CHECK(check.balanced());

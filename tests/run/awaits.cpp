@@ -69,6 +69,9 @@ TEST_CASE("a sleep is not shorter than it was to be, by whichever clock") {
       const auto begin = Clock::now();
       co_await sleep_for(span);
       CHECK(Clock::now() - begin >= span);
+      const auto again = Clock::now();
+      co_await sleep_for(std::chrono::duration<double>{span});
+      CHECK(Clock::now() - again >= span);
     }
     const auto steady = Clock::now() + 2ms;
     co_await sleep_until(steady);
@@ -86,6 +89,8 @@ TEST_CASE("a time that has passed, however long ago, is no wait") {
     co_await sleep_for(0ns);
     co_await sleep_for(-1h);
     co_await sleep_for(std::chrono::nanoseconds::min());
+    co_await sleep_for(std::chrono::duration<double>{-1e300});
+    co_await sleep_for(std::chrono::hours::min());
     co_await sleep_until(Clock::time_point::min());
     co_await sleep_until(Clock::time_point{});
     co_await sleep_until(std::chrono::system_clock::time_point::min());
@@ -97,10 +102,12 @@ TEST_CASE("a time that has passed, however long ago, is no wait") {
 }
 
 TEST_CASE("a sleep of centuries is woken by a stop") {
-  for (const int kind : {0, 1, 2}) {
+  for (const int kind : {0, 1, 2, 3, 4}) {
     const auto task = [kind]() -> Async<> {
       if (kind == 0) co_await sleep_for(std::chrono::nanoseconds::max());
       else if (kind == 1) co_await sleep_until(Clock::time_point::max());
+      else if (kind == 2) co_await sleep_for(std::chrono::duration<double>{1e300});
+      else if (kind == 3) co_await sleep_for(std::chrono::hours::max());
       else co_await sleep_until(std::chrono::system_clock::time_point::max());
     };
     std::stop_source source;

@@ -21,6 +21,21 @@
 
 namespace taskmgr::detail {
 
+/// Gives the token of whoever has the coroutine run that awaits it: see `Chain::token`.
+class TokenHere {
+ public:
+  [[nodiscard]] bool await_ready() const noexcept { return false; }
+  template <class P>
+  bool await_suspend(std::coroutine_handle<P> asking) {
+    token_ = asking.promise().chain()->token();
+    return false;
+  }
+  [[nodiscard]] std::stop_token await_resume() noexcept { return std::move(token_); }
+
+ private:
+  std::stop_token token_;
+};
+
 /// Waits for a run in the background. If the coroutine is asked to stop, the run is cancelled.
 template <class Gives>
 class Ending final : public Chain::Inner, private Entry {
@@ -52,16 +67,19 @@ class Ending final : public Chain::Inner, private Entry {
 /// A run that others drive, one of `pool`'s threads among them; `make` makes it when it is awaited.
 template <class Task, class R, class Make>
 auto await_elsewhere(Pool& pool, Make make) -> Async<typename std::remove_reference_t<decltype(*make())>::report_type> {
+  TokenHere here;  // by its name: g++ 12 copies what a call refers to
+  const std::stop_token awaiter = co_await here;
   auto launched = make();
   auto& elsewhere = *launched;
   using Elsewhere = std::remove_reference_t<decltype(elsewhere)>;
   using Gives = typename Elsewhere::report_type;
   Run<Task, R, Gives> run{std::move(launched)};
+  const OnStop with_awaiter{awaiter, job_of<&Elsewhere::cancel>(elsewhere)};
   if (!pool.post(job_of<&Elsewhere::drive>(elsewhere))) elsewhere.drive();
   Ending<Gives> ending{elsewhere, *EventLoop::current()};
   co_await ending;
   auto report = run.wait();
-  if (ending.stopped()) throw Cancelled{};
+  if (ending.stopped() || awaiter.stop_requested()) throw Cancelled{};
   co_return report;
 }
 
@@ -69,21 +87,24 @@ auto await_elsewhere(Pool& pool, Make make) -> Async<typename std::remove_refere
 template <class F, class Task, class R, class Sink>
 Async<Report<Task, R>> run_here(ManagerState<F>& manager, std::shared_ptr<Store<Task, R>> store, std::exception_ptr source,
                                 Sink sink, std::stop_token stop) {
+  TokenHere here;
+  const std::stop_token awaiter = co_await here;
   const auto began = Clock::now();
   const Running running{manager.workshop().runs};
   std::stop_source stopper;
   const auto request_stop = [&stopper] { stopper.request_stop(); };
   const OnStop with_outer{std::move(stop), job_for(request_stop)};
+  const OnStop with_awaiter{awaiter, job_for(request_stop)};
   Batch<F, Task, R, Sink> batch{manager.terms(*store, stopper.get_token(), began), manager.function, *store, manager.workshop(), &sink};
   begin(batch, source);
   const Owner<Flight> flight = batch.take_off(*EventLoop::current());
-  Flight& landing = *flight;  // by its name: g++ 12 copies what a call refers to
+  Flight& landing = *flight;
   landing.hand_on_stop(stopper);
   co_await landing;
   std::exception_ptr thrown;
   Report<Task, R> report = finish(batch, std::move(store), thrown);
   if (thrown != nullptr) std::rethrow_exception(thrown);
-  if (landing.stopped()) throw Cancelled{};
+  if (landing.stopped() || awaiter.stop_requested()) throw Cancelled{};
   co_return report;
 }
 

@@ -51,8 +51,9 @@ class [[nodiscard]] Async {
 
   Async(Async&& other) noexcept : promise_(std::exchange(other.promise_, nullptr)), begun_(std::exchange(other.begun_, false)) {}
   Async& operator=(Async&& other) noexcept {
-    std::swap(promise_, other.promise_);
-    std::swap(begun_, other.begun_);
+    Async taken{std::move(other)};  // which ends with what was here
+    std::swap(promise_, taken.promise_);
+    std::swap(begun_, taken.begun_);
     return *this;
   }
   ~Async() {
@@ -215,20 +216,25 @@ struct Awaited<Async<T>> : std::true_type {
 template <class T>
 class ChainOf : private Chain::Owner, public Chain {
  public:
-  ChainOf(EventLoop& loop, Async<T> async) : Chain::Owner(loop) { begin(*this, AsyncAccess::give_up(async)); }
+  ChainOf(EventLoop& loop, Async<T> async, std::stop_token stop = {}) : Chain::Owner(loop), stop_(std::move(stop)) {
+    begin(*this, AsyncAccess::give_up(async));
+  }
   [[nodiscard]] bool done() const noexcept { return done_; }
   T take() { return static_cast<Promise<T>&>(outermost()).take(); }
 
  private:
   void ended(Chain&) noexcept override { done_ = true; }
+  [[nodiscard]] std::stop_token token(const Chain&) const override { return stop_; }
 
+  const std::stop_token stop_;
   bool done_ = false;
 };
 
-/// Asks a chain to stop when others request it, from whichever thread.
+/// Asks a chain to stop when its token stops, from whichever thread.
 class StopFromOutside {
  public:
-  StopFromOutside(Chain& chain, std::stop_token stop) : stopping_(chain), signal_(chain.loop(), stopping_) {
+  explicit StopFromOutside(Chain& chain) : stopping_(chain), signal_(chain.loop(), stopping_) {
+    std::stop_token stop = chain.token();
     if (stop.stop_possible()) callback_ = Owner{new OnStop(std::move(stop), job_of<&EventLoop::Signal::raise>(signal_))};
   }
 
@@ -277,8 +283,8 @@ detail::Stored<T> detail::Awaited<Async<T>>::drive(Async<T> coroutine, std::stop
 template <class T>
 T run(Async<T> async, std::stop_token stop) {
   EventLoop loop;
-  detail::ChainOf<T> chain{loop, std::move(async)};
-  const detail::StopFromOutside stopper{chain, std::move(stop)};
+  detail::ChainOf<T> chain{loop, std::move(async), std::move(stop)};
+  const detail::StopFromOutside stopper{chain};
   loop.soon(chain);
   loop.run_until([&chain] { return chain.done(); });
   return chain.take();

@@ -8,6 +8,7 @@
 #include <concepts>
 #include <coroutine>
 #include <cstddef>
+#include <stop_token>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -75,13 +76,21 @@ class [[nodiscard]] DescriptorAwait : public LoopAwait<DescriptorAwait> {
   const Time now = EventLoop::Clock::now();
   return detail::SleepAwait{duration > Time::max() - now ? Time::max() : now + duration};
 }
+/// In fractions, too: rounded up to nanoseconds; what is longer than those can say is for ever.
+template <class Rep, class Period>
+[[nodiscard]] detail::SleepAwait sleep_for(std::chrono::duration<Rep, Period> duration) noexcept {
+  using std::chrono::nanoseconds;
+  constexpr std::chrono::duration<double> most = nanoseconds::max();
+  if (!(duration < most)) return sleep_for(nanoseconds::max());
+  return sleep_for(duration > duration.zero() ? std::chrono::ceil<nanoseconds>(duration) : nanoseconds{0});
+}
 
 /// Goes on at `time`; at the next turn, if that has passed. Of another clock, the time is converted now.
 [[nodiscard]] inline detail::SleepAwait sleep_until(EventLoop::Clock::time_point time) noexcept { return detail::SleepAwait{time}; }
 template <class Clock, class Duration>
 [[nodiscard]] detail::SleepAwait sleep_until(std::chrono::time_point<Clock, Duration> time) {
   const auto now = Clock::now();
-  return sleep_for(time > now ? std::chrono::ceil<std::chrono::nanoseconds>(time - now) : std::chrono::nanoseconds{0});
+  return time > now ? sleep_for(time - now) : sleep_for(std::chrono::nanoseconds{0});
 }
 
 /// Lets all others go first that are ready.
@@ -151,6 +160,7 @@ class Gathering::AnyMember : public Chain::Owner, public Chain {
     if (--gathering_.left_ == 0) gathering_.waiting_->wake();
   }
   [[nodiscard]] Chain* outside() const noexcept override { return gathering_.waiting_; }
+  [[nodiscard]] std::stop_token token(const Chain&) const override { return gathering_.waiting_->token(); }
 
   Gathering& gathering_;
   AnyMember* next_ = nullptr;

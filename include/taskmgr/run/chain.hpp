@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <stop_token>
 #include <utility>
 
 #include "../core/error.hpp"
@@ -80,6 +81,8 @@ class Chain : public Entry {
     virtual void ended(Chain& chain) noexcept = 0;
     /// The chain that waits for the end of those of this owner, if one does.
     [[nodiscard]] virtual Chain* outside() const noexcept { return nullptr; }
+    /// Stops as soon as others ask `chain` to stop, whatever the loop is at; of no state where they ask the chain alone.
+    [[nodiscard]] virtual std::stop_token token(const Chain& chain) const = 0;
 
    protected:
     ~Owner() = default;
@@ -126,6 +129,7 @@ class Chain : public Entry {
     loop().soon(*this);
   }
   [[nodiscard]] bool stopped() const noexcept { return stopped_; }
+  [[nodiscard]] std::stop_token token() const { return owner_->token(*this); }
   void throw_if_stopped() const {
     if (stopped_) throw Cancelled{};
   }

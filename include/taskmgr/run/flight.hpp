@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <stop_token>
 #include <utility>
 
 #include "../core/large.hpp"
@@ -125,6 +126,9 @@ class Flight final : private Chain::Owner, public Chain::Inner {
   void admit();
   void begin(const Errand& errand) noexcept;
   inline void ended(Chain& chain) noexcept override;  // `inline` already here: see Crew
+  [[nodiscard]] std::stop_token token(const Chain& chain) const override {
+    return seat(static_cast<const Place&>(chain)).context.stop_token();
+  }
   void end(Place& place, PromiseBase* promise, Failure& failure) noexcept;
   void settled(std::size_t id, Seat& seat) noexcept;
   void publish() noexcept;
