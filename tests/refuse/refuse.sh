@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# Compiles SOURCE, which must fail, and looks in the errors for the sentence of each of its `// expect: ` lines. With
-# MENDED=ON in the environment it must also compile with -DALLOWED, where it mentions that: the same program without the
-# mistake.
+# Compiles SOURCE, which must fail, and looks in the errors for the sentence of each of its `// expect: ` lines; a line
+# `// expect nothing else` says that there are no more errors than those. With MENDED=ON in the environment it must also
+# compile with -DALLOWED, where it mentions that: the same program without the mistake.
 # usage: refuse.sh SOURCE COMPILER...
 set -u
 export LC_ALL=C
@@ -18,6 +18,12 @@ fi
 while IFS= read -r sentence; do
   grep -qF -- "$sentence" <<<"$output" || { echo "$output"; echo "no error says: $sentence"; exit 1; }
 done <<<"$sentences"
+
+if grep -q '^// expect nothing else' "$source" && [ "$(grep -c 'error:' <<<"$output")" != "$(wc -l <<<"$sentences")" ]; then
+  echo "$output"
+  echo "there are more errors than those that $source expects"
+  exit 1
+fi
 
 if [ "${MENDED-}" = ON ] && grep -q ALLOWED "$source" && ! "$@" -fsyntax-only -DALLOWED "$source"; then
   echo "$source must compile with -DALLOWED"

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // expect: a stage of this tree cannot be called with what the stage before it returns
+// expect nothing else
 #include <taskmgr/taskmgr.hpp>
 
 #include <string>
@@ -12,4 +13,5 @@ int main() {
   const taskmgr::TaskManager second{[](const std::string& x) { return x; }};
 #endif
   const taskmgr::TaskTree tree{first, second};
+  static_cast<void>(tree.start({1}));
 }

@@ -272,6 +272,21 @@ TEST_CASE("a merge takes what cannot be copied, if nobody else does") {
   }
 }
 
+TEST_CASE("who cannot have all that a merge is to take leaves what there is to the next") {
+  const Box box = [](int x) { return std::make_unique<int>(x); };
+  const auto count = [](const std::vector<std::unique_ptr<int>>& all) { return all.size(); };
+  TaskTree<std::vector<int>> tree;
+  const auto merged = tree.merge(count, tree.then(tree.split(tree.root([](const std::vector<int>& all) { return all; }),
+                                                             [](const std::vector<int>& all) { return all; }),
+                                                  box));
+  const auto report = tree.start({{1, 2}, {3, 2}, {3}, {7, 7}});
+  CHECK(report.results(merged).at({1, 2}) == std::vector<std::size_t>{2});
+  CHECK(report.results(merged).at({3}) == std::vector<std::size_t>{1});
+  for (const std::vector<int>& sharing : {std::vector{3, 2}, std::vector{7, 7}}) {
+    CHECK(report.error_map().at(sharing).message().find("merges what cannot be copied and equal items share") != std::string::npos);
+  }
+}
+
 TEST_CASE("handles belong to their tree, and a tree has one root") {
   TaskTree<int> tree{"mine"};
   TaskTree<int> other{"other"};
@@ -485,6 +500,38 @@ TEST_CASE("observers hear of every node, and each item has the number of its ini
   }
 }
 
+
+TEST_CASE("a stream through branches halts, however few of its tasks are run together") {
+  for (const TreeMode how : tree_modes_in_memory) {
+    for (const int kind : {0, 1, 2, 3}) {
+      CAPTURE(name(how));
+      CAPTURE(kind);
+      const taskmgr::Halt never{};
+      const taskmgr::Halt three{.failures = 3};
+      const taskmgr::Halt half{.failure_ratio = 0.5};
+      TaskTree<int> tree;
+      const auto root = tree.root(TaskManager{One{[](Context&, int x) -> int {
+                                                if (x % 2 == 0) throw std::runtime_error("even");
+                                                return x;
+                                              }},
+                                              {.halt = kind == 2 ? three : kind == 3 ? half : never}});
+      static_cast<void>(tree.then(root, plus(1)));
+      tree.set_options({.mode = how, .halt = kind == 0 ? three : kind == 1 ? half : never});
+      using Step = support::Source::Step;
+      const support::Source slow{support::Source::endless, [](Step step, int) {
+                                   if (step == Step::next) std::this_thread::sleep_for(2ms);  // each in a run of its own
+                                 }};
+      std::size_t failed = 0;
+      std::size_t all = 0;
+      for (auto&& outcome : tree.stream(slow)) {
+        failed += outcome.state() == State::failed ? 1U : 0U;
+        ++all;
+      }
+      CHECK(failed >= (kind % 2 == 0 ? 3 : 10));
+      CHECK(all <= (kind % 2 == 0 ? 12 : 30));
+    }
+  }
+}
 
 TEST_CASE("a stream through branches: any order or the source's, from a source without an end") {
   for (const TreeMode how : tree_modes_in_memory) {

@@ -39,6 +39,7 @@
 #include "support/modes.hpp"
 #include "support/processes.hpp"
 #include "support/random.hpp"
+#include "support/recorder.hpp"
 #include "support/source.hpp"
 #include "support/wait.hpp"
 
@@ -541,6 +542,32 @@ TEST_CASE("a tree halts at so many failures, and so it does with a stage that ha
   }
 }
 
+TEST_CASE("stages one after the other: what has come through one that halts goes no further, whoever runs or watches it") {
+  for (const Mode mode : support::modes) {
+    for (const bool watched : {false, true}) {
+      CAPTURE(support::name(mode));
+      CAPTURE(watched);
+      int went_on = 0;
+      Tree tree = tree_of({{[](Context&, int x) -> int {
+                              if (x == 90) throw std::runtime_error("no");
+                              return x;
+                            },
+                            {.mode = mode, .workers = 1, .halt = {.failures = 1}, .chunk = 1}},
+                           {[&went_on](Context&, int x) {
+                              ++went_on;
+                              return x;
+                            },
+                            {}}});
+      support::Recorder recorder;
+      if (watched) tree.observe(recorder);
+      const auto report = tree.start(numbers(1000));
+      CHECK(report.failed == 1);
+      CHECK(report.cancelled == 999);
+      CHECK(went_on == 0);
+    }
+  }
+}
+
 TEST_CASE("a stage without workers ends the run with an error, in whichever place") {
   for (const TreeMode how : tree_modes) {
     for (std::size_t bad = 0; bad < 3; ++bad) {
@@ -710,6 +737,18 @@ TEST_CASE("a coroutine awaits a tree, and to stop it cancels that") {
   }
 }
 
+TEST_CASE("a run that is awaited is that of the tree as it is then, which is looked at again") {
+  const auto in_two = [](int x) { return std::pair<int, int*>(x, nullptr); };
+  TaskTree tree{in_two, [](const std::pair<int, int*>& both) { return both.first; }};
+  auto refused = tree.start_async({1, 2, 3});
+  auto runs = tree.start_async({1, 2, 3});
+  tree.set_mode(TreeMode::process);
+  CHECK_THROWS_AS(static_cast<void>(taskmgr::run(std::move(refused))), UsageError);
+  tree.set_mode(TreeMode::serial);
+  tree.add_stage([](int x) { return 10 * x; });
+  CHECK(taskmgr::run(std::move(runs)).success_map().at(3) == 30);
+}
+
 TEST_CASE("observers of a tree hear of every stage by its name") {
   struct Names : taskmgr::Observer {
     void on_event(const taskmgr::Event& event) override {
@@ -788,6 +827,25 @@ TEST_CASE("the report knows what each stage has done, and drawings say it") {
   CHECK(tree.to_dot(report).find("style=bold, color=red") != std::string::npos);
   CHECK(tree.to_mermaid() == "flowchart LR\n  s0[\"first\"]\n  s1[\"the #34;second#34;\"]\n  s0 --> s1\n  s2[\"stage 2\"]\n  s1 --> s2\n");
   CHECK(tree.to_mermaid(report).find("10 in, 9 out") != std::string::npos);
+}
+
+TEST_CASE("a name disturbs no terminal that a tree is drawn on") {
+  TaskTree tree{TaskManager{plus(1), {.name = "one\nline \x1b[31m"}}};
+  tree.set_options({.name = "a\ttree"});
+  CHECK(tree.to_text() == "a tree\n-> one line \n");
+}
+
+TEST_CASE("a stream makes of what its source gives what the first stage takes") {
+  const TaskTree lengths{[](const std::string& text) { return text.size(); }, [](std::size_t size) { return size + 1; }};
+  std::vector<std::size_t> seen;
+  for (auto&& outcome : lengths.stream(std::vector<const char*>{"a", "bc"}, {.ordered = true})) {
+    seen.push_back(outcome.value() * 10 + outcome.task().size());
+  }
+  CHECK(seen == std::vector<std::size_t>{21, 32});
+  int sum = 0;
+  const TaskTree halves{halve};
+  for (auto&& outcome : halves.stream(std::vector<short>{4, 6})) sum += outcome.value();
+  CHECK(sum == 5);
 }
 
 TEST_CASE("a stream through a tree: any order or the source's, from a source without an end") {

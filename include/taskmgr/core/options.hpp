@@ -36,6 +36,19 @@ struct Halt {
   double failure_ratio = 0.0;
 };
 
+namespace detail {
+
+/// So many failures among so many finished tasks are enough to halt.
+[[nodiscard]] inline bool halts(const Halt& at, std::size_t failures, std::size_t finished) noexcept {
+  constexpr std::size_t enough = 20;  // finished tasks, before their ratio says anything
+  if (at.failures != 0 && failures >= at.failures) return true;
+  // divided, not multiplied: 7 / 25 rounds to the 0.28 that somebody wrote
+  return at.failure_ratio > 0 && finished >= enough &&
+         static_cast<double>(failures) / static_cast<double>(finished) >= at.failure_ratio;
+}
+
+}  // namespace detail
+
 struct Options {
   Mode mode = Mode::serial;
   /// 0: the CPUs that this process may use (affinity and cgroup quota). In coroutine mode the most tasks in flight, 0: 1024.

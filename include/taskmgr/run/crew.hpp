@@ -521,15 +521,10 @@ inline Ruling Crew::judge(Failure& failure, int attempt, Asked asked) noexcept {
 }
 
 inline void Crew::note_failure(bool after_success) noexcept {
-  constexpr std::size_t enough = 20;  // finished tasks, before their ratio says anything
-  const Halt& halt_at = options_.halt;
   const std::size_t failures = after_success ? failures_.load(std::memory_order_relaxed)
                                              : failures_.fetch_add(1, std::memory_order_relaxed) + 1;
-  if (!after_success && halt_at.failures != 0 && failures >= halt_at.failures) halt();
-  if (!watches_ratio()) return;
-  const std::size_t finished = finished_.fetch_add(1, std::memory_order_relaxed) + 1;
-  // divided, not multiplied: 7 / 25 rounds to the 0.28 that somebody wrote
-  if (finished >= enough && static_cast<double>(failures) / static_cast<double>(finished) >= halt_at.failure_ratio) halt();
+  const std::size_t finished = watches_ratio() ? finished_.fetch_add(1, std::memory_order_relaxed) + 1 : 0;
+  if (halts(options_.halt, failures, finished)) halt();
 }
 
 inline Event Crew::event(EventKind kind) const noexcept {

@@ -21,11 +21,11 @@ enum class Next {
   end
 };
 
-/// The tasks of a range.
-template <class Tasks>
+/// The tasks of a range, made a `T` each.
+template <class Tasks, class T = std::ranges::range_value_t<Tasks>>
 class RangeSource {
  public:
-  using Task = std::ranges::range_value_t<Tasks>;
+  using Task = T;
 
   explicit RangeSource(Tasks&& tasks) : tasks_(std::forward<Tasks>(tasks)) {}
 

@@ -44,7 +44,9 @@ class BranchStreamed final : public AnyFlow<In, Branches> {
         source_(std::forward<Tasks>(tasks)),
         ordered_(how.ordered),
         together_(std::max<std::size_t>(1, (how.window != 0 ? how.window : usual_window) / 2)),
-        stop_(std::move(stop)) {}
+        stop_(std::move(stop)),
+        of_stages_(new Progress[tree.stages.size()]),
+        halt_count_(tree.options.halt) {}
   ~BranchStreamed() override;
 
   [[nodiscard]] Outcome<In, Branches>* next() override;
@@ -65,7 +67,7 @@ class BranchStreamed final : public AnyFlow<In, Branches> {
     using hears_origins = void;
     BranchStreamed* stream;
     Batch* batch;
-    void operator()(std::size_t slot) const noexcept { stream->note(*batch, slot); }
+    bool operator()(std::size_t slot) const noexcept { return stream->note(*batch, slot); }
   };
 
   static constexpr std::size_t usual_window = 1024;
@@ -74,17 +76,23 @@ class BranchStreamed final : public AnyFlow<In, Branches> {
 
   void launch_more();
   [[nodiscard]] TaskListOf<In> pull();
-  void note(Batch& batch, std::size_t slot) noexcept;
+  [[nodiscard]] bool note(Batch& batch, std::size_t slot) noexcept;
+  [[nodiscard]] bool halted() noexcept {
+    const std::scoped_lock lock(mutex_);
+    return halted_;
+  }
   [[nodiscard]] std::size_t take_done(Batch& batch) noexcept;
   void drop_front() noexcept;
+  void look_at(const Report& report) noexcept;
   void end();
 
   BranchState& tree_;
   Running running_;
-  RangeSource<Tasks> source_;
+  RangeSource<Tasks, In> source_;
   const bool ordered_;
   const std::size_t together_;
   const std::stop_token stop_;
+  const Array<Progress> of_stages_;  // in the runs that have ended
   std::deque<std::shared_ptr<Batch>> batches_;  // one or two
   std::optional<Outcome<In, Branches>> current_;
   std::uint64_t pulled_ = 0;
@@ -93,6 +101,8 @@ class BranchStreamed final : public AnyFlow<In, Branches> {
 
   std::mutex mutex_;
   std::condition_variable changed_;
+  HaltCount halt_count_;
+  bool halted_ = false;  // guarded by the lock, as the count
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -135,7 +145,7 @@ Outcome<In, Branches>* BranchStreamed<In, Tasks>::next() {
 /// Has two runs at a time, as long as there are tasks.
 template <class In, class Tasks>
 void BranchStreamed<In, Tasks>::launch_more() {
-  while (batches_.size() < 2 && !over_) {
+  while (batches_.size() < 2 && !over_ && !halted()) {
     TaskListOf<In> tasks = pull();
     if (tasks.empty()) return;
     auto batch = std::make_shared<Batch>();
@@ -157,9 +167,9 @@ TaskListOf<In> BranchStreamed<In, Tasks>::pull() {
   const auto until = Clock::now() + moment;
   try {
     while (tasks.size() != together_ && !over_) {
-      over_ = stop_.stop_requested() || source_.advance() == Next::end;
+      over_ = stop_.stop_requested() || halted() || source_.advance() == Next::end;
       if (over_) break;
-      std::optional<typename RangeSource<Tasks>::Task> room;
+      std::optional<In> room;
       static_cast<void>(source_.take(room));
       tasks.emplace_back(std::move(*room));
       if (Clock::now() >= until) break;
@@ -171,12 +181,16 @@ TaskListOf<In> BranchStreamed<In, Tasks>::pull() {
   return tasks;
 }
 
+/// Says whether the stream is halted.
 template <class In, class Tasks>
-void BranchStreamed<In, Tasks>::note(Batch& batch, std::size_t slot) noexcept {
+bool BranchStreamed<In, Tasks>::note(Batch& batch, std::size_t slot) noexcept {
+  const State state = batch.store->slot(slot).state();
   const std::scoped_lock lock(mutex_);
   if (ordered_) batch.is_done[slot] = true;
   else batch.done.push_back(slot);  // there is room for all
   changed_.notify_one();
+  if (state != State::cancelled && halt_count_.note(state == State::failed)) halted_ = true;
+  return halted_;
 }
 
 /// With the lock held.
@@ -197,12 +211,27 @@ std::size_t BranchStreamed<In, Tasks>::take_done(Batch& batch) noexcept {
 template <class In, class Tasks>
 void BranchStreamed<In, Tasks>::drop_front() noexcept {
   try {
-    if (batches_.front()->run && batches_.front()->run->wait().cancelled != 0) over_ = true;  // it was halted, or is to stop
+    if (batches_.front()->run) look_at(batches_.front()->run->wait());
   } catch (...) {
     if (thrown_ == nullptr) thrown_ = std::current_exception();
     over_ = true;
   }
   batches_.pop_front();
+}
+
+/// What a manager counts, it counts anew in each run: here for all of them.
+template <class In, class Tasks>
+void BranchStreamed<In, Tasks>::look_at(const Report& report) noexcept {
+  bool halts = report.cancelled != 0;  // it was halted, or is to stop
+  for (std::size_t k = 0; k != report.stages().size(); ++k) {
+    const Progress& more = report.stages()[k].progress;
+    Progress& sum = of_stages_[k];
+    sum.succeeded += more.succeeded;
+    sum.failed += more.failed;
+    halts = halts || detail::halts(tree_.stages[k]->options().halt, sum.failed, sum.succeeded + sum.failed);
+  }
+  const std::scoped_lock lock(mutex_);
+  halted_ = halted_ || halts;
 }
 
 template <class In, class Tasks>

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "../core/event.hpp"
+#include "../observe/text.hpp"
 #include "report.hpp"
 
 namespace taskmgr::detail {
@@ -100,12 +101,12 @@ std::string to_mermaid(const Picture& drawing) {
 
 template <class Picture>
 std::string to_text(const Picture& drawing) {
-  std::string text = drawing.name + "\n";
+  std::string text = on_one_line(drawing.name, true) + "\n";
   std::vector<std::size_t> depths;
   for (const auto& box : drawing.boxes) {
     const std::size_t depth = box.from.empty() ? 0 : depths[box.from.front()] + 1;
     depths.push_back(depth);
-    text += std::string(2 * depth, ' ') + "-> " + box.name;
+    text += std::string(2 * depth, ' ') + "-> " + on_one_line(box.name, true);
     if (!box.note.empty()) text += ": " + box.note;
     if (box.marked) text += " (the slowest)";
     text += '\n';

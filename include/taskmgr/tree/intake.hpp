@@ -85,7 +85,7 @@ class Outlet final : public AnyOutlet {
   // --- for those who take
 
   [[nodiscard]] const T& value(std::size_t item) const noexcept { return *values_[item]; }
-  /// For a merge that takes away what cannot be copied; null if that has been done.
+  /// For a merge that takes away what cannot be copied: of an item that it `has`.
   [[nodiscard]] T* give_away(std::size_t item) noexcept { return const_cast<T*>(std::exchange(values_[item], nullptr)); }
   [[nodiscard]] const T* find(std::size_t item) const noexcept { return values_[item]; }
   [[nodiscard]] bool has(std::size_t item) const noexcept override { return values_[item] != nullptr; }
@@ -263,6 +263,8 @@ class MergeIntake : public AnyNodeRun, public Initial<typename MergedOf<T...>::T
   template <std::size_t... I>
   [[nodiscard]] Owner<Task> gathered(std::size_t initial, std::index_sequence<I...>);
   template <class Part>
+  void require_all(const NodePath& path, const Outlet<Part>& outlet, std::size_t initial) const;
+  template <class Part>
   void collect(const NodePath& path, Outlet<Part>& outlet, std::size_t initial, std::vector<Part>& all);
 
   const StagePlace place_;
@@ -375,23 +377,36 @@ template <class... T>
 template <std::size_t... I>
 auto MergeIntake<T...>::gathered(std::size_t initial, std::index_sequence<I...>) -> Owner<Task> {
   Owner<Task> task{new Task};
+  (require_all(paths_[I], std::get<I>(from_), initial), ...);
   if constexpr (parts == 1) (collect(paths_[I], std::get<I>(from_), initial, *task), ...);
   else (collect(paths_[I], std::get<I>(from_), initial, std::get<I>(*task)), ...);
   return task;
+}
+
+/// What cannot be copied is given away once: before any of it is, all must be there, and each be wanted once.
+template <class... T>
+template <class Part>
+void MergeIntake<T...>::require_all(const NodePath& path, const Outlet<Part>& outlet, std::size_t initial) const {
+  if constexpr (!can_be_copied<Part>()) {
+    std::vector<std::size_t> items;
+    bool all_there = true;
+    walk_to(path, outlet, initial, [&](std::size_t item) {
+      all_there = all_there && outlet.has(item);
+      items.push_back(item);
+    });
+    std::sort(items.begin(), items.end());
+    if (all_there && std::adjacent_find(items.begin(), items.end()) == items.end()) return;
+    throw UsageError("taskmgr: \"" + place_.name + "\" merges what cannot be copied and equal items share: make " +
+                     type_name(typeid(Part)) + " copyable, or set Options::duplicates to Duplicates::run where it is made");
+  }
 }
 
 template <class... T>
 template <class Part>
 void MergeIntake<T...>::collect(const NodePath& path, Outlet<Part>& outlet, std::size_t initial, std::vector<Part>& all) {
   walk_to(path, outlet, initial, [&](std::size_t item) {
-    if constexpr (can_be_copied<Part>()) {
-      all.push_back(outlet.value(item));
-    } else if (Part* const value = outlet.give_away(item)) {
-      all.push_back(std::move(*value));
-    } else {
-      throw UsageError("taskmgr: \"" + place_.name + "\" merges what cannot be copied and several initial tasks share: make " +
-                       type_name(typeid(Part)) + " copyable, or set Options::duplicates to Duplicates::run where it is made");
-    }
+    if constexpr (can_be_copied<Part>()) all.push_back(outlet.value(item));
+    else all.push_back(std::move(*outlet.give_away(item)));
   });
 }
 

@@ -5,6 +5,7 @@
 /// Where the outcomes of a tree's initial tasks come together, whichever stage settles them.
 
 #include <chrono>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -147,12 +148,9 @@ class HaltCount {
 
   /// One more is settled, and was not cancelled: is it time?
   [[nodiscard]] bool note(bool failed) noexcept {
-    constexpr std::size_t enough = 20;  // as in `Crew`
     ++finished_;
     if (failed) ++failures_;
-    if (at_.failures != 0 && failures_ >= at_.failures) return true;
-    return at_.failure_ratio > 0 && finished_ >= enough &&
-           static_cast<double>(failures_) / static_cast<double>(finished_) >= at_.failure_ratio;
+    return halts(at_, failures_, finished_);
   }
 
  private:
@@ -161,11 +159,12 @@ class HaltCount {
   std::size_t failures_ = 0;
 };
 
-/// A sink of the library's own, that wants to know who is settled and looks itself. It does not throw.
+/// A sink of the library's own, that wants to know who is settled and looks itself. It does not throw, and says whether the run
+/// is to begin nothing more: it counts in place of the run.
 template <class Sink>
 concept HearsOrigins = requires(Sink& sink, std::size_t origin) {
   typename Sink::hears_origins;
-  { sink(origin) } noexcept;
+  { sink(origin) } noexcept -> std::same_as<bool>;
 };
 
 /// The ledger of a run, which becomes its report. `sink` as that of a manager.
@@ -291,11 +290,13 @@ void Ledger<In, Out, Sink>::tell(std::size_t origin, std::size_t leader) noexcep
 
 template <class In, class Out, class Sink>
 void Ledger<In, Out, Sink>::tell_one(std::size_t origin) noexcept {
+  if constexpr (HearsOrigins<Sink>) {
+    if ((*sink_)(origin)) halt_();
+    return;
+  }
   const State state = store_.slot(origin).state();
   if (state != State::cancelled && halt_count_.note(state == State::failed)) halt_();
-  if constexpr (HearsOrigins<Sink>) {
-    (*sink_)(origin);
-  } else if constexpr (!std::is_same_v<Sink, NoSink>) {
+  if constexpr (!HearsOrigins<Sink> && !std::is_same_v<Sink, NoSink>) {
     if (sink_threw_) return;
     if (may_join_) store_.slot(origin).mark_shared(true);  // others may still come to it, and find it taken away
     try {

@@ -73,7 +73,7 @@ class PipelinedStage final : public StageRun<F, T, R> {
   /// to make may be large. Where stages outnumber processors, so much bridges the time that one of them has none.
   static constexpr std::size_t least = 1024;
   static constexpr std::size_t most = 16384;
-  static constexpr std::int64_t supply = 10'000'000;  // ns
+  static constexpr std::int64_t supply = 30'000'000;  // ns
   /// Of those that are done, so many go on before the next stage is told.
   static constexpr std::size_t together = 256;
 

@@ -158,9 +158,12 @@ void SerialStage<F, T, R>::run(Store<T, R>& store) {
   batch.close();
   batch.remember(batch.progress().elapsed);
   if (std::exception_ptr thrown = batch.thrown().take()) this->thrown_.keep(std::move(thrown));
-  const std::scoped_lock lock(mutex_);
-  progress_ = batch.progress();
-  batch_ = nullptr;
+  {
+    const std::scoped_lock lock(mutex_);
+    progress_ = batch.progress();
+    batch_ = nullptr;
+  }
+  if (batch.stopping()) this->halt_();  // what it has made is not taken any more
 }
 
 /// All of it, to the next stage or the ledger. If it could not be run, it stays without an outcome.

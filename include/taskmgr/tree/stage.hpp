@@ -148,30 +148,33 @@ struct StageOf<TaskManager<F>> : StageOf<F> {
 template <class S>
 using StageFor = StageOf<std::decay_t<S>>;
 
+template <class S, class T>
+constexpr bool takes_if_mutable() {
+  if constexpr (requires { typename StageFor<S>::Function; }) return callable_if_mutable<typename StageFor<S>::Function, T>;
+  else return false;
+}
+
 /// Fails to compile, with one sentence, where a stage cannot take what the one before it gives.
 template <class S, class T>
 constexpr auto require_fit() {
-  static_assert(StageFor<S>::template takes<T>,
-                "taskmgr: a stage of this tree cannot be called with what the stage before it returns: its parameter must take "
-                "that, or be convertible from it");
+  if constexpr (!StageFor<S>::template takes<T> && takes_if_mutable<S, T>()) {
+    require_callable<typename StageFor<S>::Function, T>();
+  } else {
+    static_assert(StageFor<S>::template takes<T>,
+                  "taskmgr: a stage of this tree cannot be called with what the stage before it returns: its parameter must take "
+                  "that, or be convertible from it");
+  }
 }
 
-/// What a `T` has become at the end of a chain. `void` where a stage does not fit.
+/// What a `T` has become at the end of a chain, or before the first stage that does not fit.
 template <class T, class... S>
 struct Through {
   using type = T;
+  static constexpr bool fits = sizeof...(S) == 0;
 };
 template <class T, class First, class... Rest>
-struct Through<T, First, Rest...> {
-  static constexpr auto step() {
-    if constexpr (StageFor<First>::template takes<T>) {
-      return Through<typename StageFor<First>::template Result<T>, Rest...>{};
-    } else {
-      return std::type_identity<void>{};
-    }
-  }
-  using type = typename decltype(step())::type;
-};
+  requires(StageFor<First>::template takes<T>)
+struct Through<T, First, Rest...> : Through<typename StageFor<First>::template Result<T>, Rest...> {};
 template <class T, class... S>
 using ThroughAll = typename Through<T, S...>::type;
 

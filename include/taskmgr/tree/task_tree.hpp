@@ -43,6 +43,21 @@ struct StageOf<TaskTree<In, Out>> {
   }
 };
 
+/// Of a tree with branches, which ends in several places: it is none.
+template <class In>
+struct StageOf<TaskTree<In, Branches>> {
+  using Task = In;
+  template <class T>
+  using Result = T;
+  template <class T>
+  static constexpr bool takes = true;
+  template <class T, class Given>
+  static void append(Stages&, Given&&) {
+    static_assert(std::is_void_v<Given>, "taskmgr: a tree with branches is no stage of a chain, for it ends in several places: add the "
+                                         "stages of the chain to it by then()");
+  }
+};
+
 /// The tasks that a chain takes, by its first stage; `AnyTask` where that is generic.
 template <class First>
 using FirstTask = typename StageFor<First>::Task;
@@ -80,8 +95,8 @@ class TaskTree : public detail::TreeCalls<TaskTree<In, Out>, In, Out> {
                   "taskmgr: the first stage is generic, so the tree has no task type: write TaskTree<In, Out>{...}");
     static_cast<void>(detail::unrecorded_error());  // made while there is memory
     detail::append_stages<In>(state_->stages, std::forward<S>(stages)...);
-    using Last = detail::ThroughAll<In, S...>;
-    static_assert(std::is_same_v<Last, Out> || std::is_void_v<Last>,
+    using Way = detail::Through<In, S...>;
+    static_assert(std::is_same_v<typename Way::type, Out> || !Way::fits,
                   "taskmgr: the last stage of this tree returns another type than TaskTree<In, Out> names");
   }
 

@@ -121,7 +121,8 @@ class TreeCalls {
   void require_rest(const char* call) const;
   [[nodiscard]] Drawing drawing(const TreeReport<In, Out>* report) const;
   /// Throws where a run may not begin.
-  void check() const;
+  void check() const { check(*state_); }
+  static void check(const State& tree);
   /// Initial tasks that are equal are one, as with the first stage's manager.
   [[nodiscard]] bool shares_tasks() const noexcept { return state_->stages[0]->options().duplicates == Duplicates::share; }
 
@@ -192,9 +193,9 @@ Drawing TreeCalls<Tree, In, Out>::drawing(const TreeReport<In, Out>* report) con
 }
 
 template <class Tree, class In, class Out>
-void TreeCalls<Tree, In, Out>::check() const {
-  if (size() == 0) throw UsageError("taskmgr: \"" + state_->options.name + "\" has no stages: begin with root()");
-  for (const auto& stage : state_->stages) stage->check(state_->options.mode);
+void TreeCalls<Tree, In, Out>::check(const State& tree) {
+  if (tree.stages.size() == 0) throw UsageError("taskmgr: \"" + tree.options.name + "\" has no stages: begin with root()");
+  for (const auto& stage : tree.stages) stage->check(tree.options.mode);
 }
 
 template <class Tree, class In, class Out>
@@ -242,6 +243,7 @@ Async<TreeReport<In, Out>> TreeCalls<Tree, In, Out>::start_async(Tasks&& tasks, 
   return await_elsewhere<In, Out>(
       state_->stages[0]->pool(), [&state = *state_, store = std::move(store), source = std::move(source),
                                   callee = Callee(std::forward<Sink>(sink)), stop = std::move(stop)]() mutable {
+        check(state);  // it may have been changed since
         return std::make_unique<TreeLaunched<In, Out, Callee>>(state, std::move(store), std::move(source), std::move(callee),
                                                                std::move(stop));
       });

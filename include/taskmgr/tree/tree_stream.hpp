@@ -97,7 +97,7 @@ class TreeStreamed final : public AnyFlow<In, Out>, private AnyLedger, private R
   Running running_;
   const Stages stages_;
   const TreeOptions options_;
-  RangeSource<Tasks> source_;
+  RangeSource<Tasks, In> source_;
   const bool ordered_;
   const std::size_t window_;
   std::stop_source stopper_;
