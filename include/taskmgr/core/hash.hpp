@@ -236,11 +236,16 @@ constexpr HashBy hash_by() {
 // Hashing.
 
 template <Word T>
+std::uint64_t word_of(const T& value) noexcept {
+  if constexpr (std::is_null_pointer_v<T>) return 0;
+  else if constexpr (std::is_pointer_v<T>) return reinterpret_cast<std::uintptr_t>(value);
+  else return static_cast<std::uint64_t>(value);
+}
+
+template <Word T>
 std::uint64_t hash_word(const T& value) noexcept {
-  if constexpr (std::is_null_pointer_v<T>) return mix(0);
-  else if constexpr (std::is_pointer_v<T>) return mix(reinterpret_cast<std::uintptr_t>(value));
-  else if constexpr (sizeof(T) <= sizeof(std::uint64_t)) return mix(static_cast<std::uint64_t>(value));
-  else return combine(mix(static_cast<std::uint64_t>(value)), mix(static_cast<std::uint64_t>(value >> 64)));
+  if constexpr (sizeof(T) <= sizeof(std::uint64_t)) return mix(word_of(value));
+  else return combine(mix(word_of(value)), mix(word_of(value >> 64)));
 }
 
 template <class T, std::size_t... I>
@@ -315,13 +320,19 @@ std::uint64_t hash_of(const T& value) {
   }
 }
 
-/// The hash of a key for an index of the library's, which wants it mixed well: a user's own need not be.
+/// Keys that are compared in an instruction.
+template <class T>
+inline constexpr bool is_word_key = hash_by<T>() == HashBy::word && sizeof(T) <= sizeof(std::uint64_t);
+
+/// The hash of a key for an index of the library's, which goes by the highest bits: a user's own may have put all into the
+/// lowest. What is a word is not mixed there but multiplied by the golden ratio, so that numbers in a row, the commonest
+/// tasks of all, are spread better than by chance: no two of them come to one place (Knuth, TAOCP vol. 3, 6.4).
 template <class T>
 struct KeyHash {
-  [[nodiscard]] std::size_t operator()(const T& key) const {
-    const std::size_t own = hash<T>{}(key);
-    if constexpr (hash_by<T>() == HashBy::specialisation) return static_cast<std::size_t>(mix(own));
-    else return own;
+  [[nodiscard]] std::uint64_t operator()(const T& key) const {
+    if constexpr (is_word_key<T>) return word_of(key) * 0x9E3779B97F4A7C15;
+    else if constexpr (hash_by<T>() == HashBy::specialisation) return mix(hash<T>{}(key));
+    else return hash<T>{}(key);
   }
 };
 

@@ -145,8 +145,9 @@ class TaskMap : detail::StoreView<Task, R> {
 
   TaskMap(std::shared_ptr<detail::Store<Task, R>> owner, detail::Store<Task, R>* store, std::size_t counted) noexcept
       : detail::StoreView<Task, R>(std::move(owner), store),
-        counted_(counted),
-        shows_all_(detail::Keyed<Task> && store->shared() && counted == store->size()) {}
+        counted_(counted) {
+    if (counted == store->size()) finder_ = store->finder();
+  }
 
   /// Throws `std::out_of_range` where there is no such key. O(1) expected; O(size) for tasks without a hash.
   [[nodiscard]] Value& at(const Task& task) const;
@@ -174,13 +175,16 @@ class TaskMap : detail::StoreView<Task, R> {
   }
   [[nodiscard]] std::size_t slot_of(const Task& task) const {
     if constexpr (detail::Keyed<Task>) {
-      if (shows_all_) return this->store_->find(task);
+      if (finder_) return finder_.find(task);
     }
     return this->store_->find(task, Show::state);
   }
 
+  /// Apart, for `at` is to be short enough to be compiled into its caller's loop.
+  [[nodiscard, gnu::noinline]] Value& value_of(std::size_t slot) const;
+
   std::size_t counted_;
-  bool shows_all_;  // whatever is found: no state has to be looked at, which would be one more wait for memory
+  typename detail::Store<Task, R>::Finder finder_;  // if whatever is found is shown
 };
 
 /// The tasks of a report that ended in one state, in source order: a range to start again.
@@ -337,7 +341,14 @@ struct ReportAccess {
 
 template <class Task, class R, class Value, State state>
 Value& TaskMap<Task, R, Value, state>::at(const Task& task) const {
-  const std::size_t slot = slot_of(task);
+  if constexpr (detail::Keyed<Task> && !Show::of_errors) {
+    if (R* const result = finder_ ? finder_.result_of(task) : nullptr; result != nullptr) return *result;
+  }
+  return value_of(this->store_->find(task, Show::state));
+}
+
+template <class Task, class R, class Value, State state>
+Value& TaskMap<Task, R, Value, state>::value_of(std::size_t slot) const {
   if (slot == detail::HashIndex::npos) {
     throw std::out_of_range(Show::of_errors ? "taskmgr: error_map().at(): no such task failed"
                                             : "taskmgr: success_map().at(): no such task succeeded");

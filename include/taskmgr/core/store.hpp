@@ -52,8 +52,11 @@ using TaskListOf = std::conditional_t<std::is_same_v<Task, bool>, std::deque<boo
 
 template <class Task, class R>
 class Store {
+  using TaskList = TaskListOf<Task>;
+  using Index = BasicHashIndex<!is_word_key<Task>>;
+
  public:
-  static constexpr std::size_t npos = HashIndex::npos;
+  static constexpr std::size_t npos = Index::npos;
 
   Store() {}  // NOLINT: defaulted, it would be zeroed first by `make_shared`
   Store(const Store&) = delete;
@@ -157,11 +160,38 @@ class Store {
     });
   }
   /// The slot that the map of `state` shows for a key, or `npos`. O(1) expected; O(size) for tasks without a hash.
-  [[nodiscard]] std::size_t find(const Task& key, State state) const;
+  [[nodiscard, gnu::noinline]] std::size_t find(const Task& key, State state) const;
+
+  /// All that it takes to look up a task and its result, by value: a loop of look-ups holds it in registers. As good as
+  /// `find` until the store is filled on; there may be none, which is false.
+  class Finder {
+   public:
+    Finder() = default;
+    explicit operator bool() const noexcept { return cells_ != nullptr; }
+    [[nodiscard]] std::size_t find(const Task& key) const
+      requires Keyed<Task>
+    {
+      return entries_.find(KeyHash<Task>{}(key), [&](std::size_t slot) {
+        return detail::equal(tasks_[static_cast<std::ptrdiff_t>(slot)], key);
+      });
+    }
+    /// Null: none.
+    [[nodiscard]] R* result_of(const Task& key) const
+      requires Keyed<Task>
+    {
+      const std::size_t slot = find(key);
+      return slot != npos ? &cells_[slot].value : nullptr;
+    }
+
+   private:
+    friend Store;
+    typename Index::Entries entries_{};
+    typename TaskList::const_iterator tasks_{};
+    Cell<R>* cells_ = nullptr;
+  };
+  [[nodiscard]] Finder finder() const noexcept;
 
  private:
-  using TaskList = TaskListOf<Task>;
-
   /// How many tasks are hashed ahead of their insertion, so that the table's cache misses overlap. A task that cannot be
   /// assigned cannot close the gap that a duplicate leaves: it is inserted at once.
   static constexpr std::size_t ahead = std::is_move_assignable_v<Task> ? 32 : 1;
@@ -173,7 +203,7 @@ class Store {
   struct KeyIndex {
     std::mutex turn{};
     std::atomic<bool> made{false};
-    HashIndex index{};
+    Index index{};
     Array<bool> hidden{};  // slots that a later equal key hides; null: none
   };
 
@@ -207,7 +237,7 @@ class Store {
   Slots<R, few> slots_;
   Array<std::chrono::nanoseconds> durations_;
   ErrorList errors_;
-  HashIndex index_;
+  Index index_;
   List<Duplicate> duplicates_;  // in source order
   Array<std::uint64_t> numbers_;  // null: by the duplicates
   std::size_t kept_ = 0;               // distinct tasks so far
@@ -380,14 +410,14 @@ auto Store<Task, R>::index_of(State state) const -> const KeyIndex& {
   if (keys.made.load(std::memory_order_acquire)) return keys;
   const std::scoped_lock lock(keys.turn);
   if (keys.made.load(std::memory_order_relaxed)) return keys;
-  HashIndex index;
+  Index index;
   Array<bool> hidden;
   const HashAt hash_of{tasks_};
   std::size_t counted = 0;
   for (std::size_t slot = 0; slot < size(); ++slot) counted += this->slot(slot).state() == state ? 1U : 0U;
-  index.make_room(counted, size(), hash_of);
   for (std::size_t slot = size(); slot-- > 0;) {  // backwards: the last occurrence is the one that stays
     if (this->slot(slot).state() != state) continue;
+    index.make_room(counted, size(), hash_of);
     if (index.find_or_insert(hash_of(slot), slot, IsAt{tasks_, tasks_[slot]}) == npos) continue;
     if (!hidden) hidden = Array<bool>(new bool[size()]());
     hidden[slot] = true;
@@ -396,6 +426,19 @@ auto Store<Task, R>::index_of(State state) const -> const KeyIndex& {
   keys.hidden = std::move(hidden);
   keys.made.store(true, std::memory_order_release);
   return keys;
+}
+
+template <class Task, class R>
+auto Store<Task, R>::finder() const noexcept -> Finder {
+  Finder finder;
+  const auto* const entries = index_.entries();
+  // a task that threw while it moved to its place is known to the index alone
+  if (shared_ && !shares_ && entries != nullptr && index_.size() == size()) {
+    finder.entries_ = *entries;
+    finder.tasks_ = tasks_.begin();
+    finder.cells_ = slots_.all().cells;
+  }
+  return finder;
 }
 
 template <class Task, class R>
