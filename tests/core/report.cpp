@@ -311,6 +311,52 @@ TEST_CASE("the views can be adapted by std::views") {
 }
 #endif
 
+TEST_CASE("what a report that was moved from shows is a report of no task") {
+  Report<int, int> report = tenfold({2, 3});
+  const Report<int, int> moved = std::move(report);
+  CHECK(moved.total == 2);
+  for (int round = 0; round < 2; ++round) {  // NOLINTBEGIN: on purpose
+    CHECK(report.total == 0);
+    CHECK(report.succeeded == 0);
+    CHECK(report.ok());
+    CHECK(report.outcomes().empty());
+    CHECK(report.success_map().begin() == report.success_map().end());
+    CHECK_FALSE(report.success_map().contains(2));
+    CHECK_THROWS_AS(static_cast<void>(report.success_map().at(2)), std::out_of_range);
+    CHECK_THROWS_AS(static_cast<void>(report[0]), std::out_of_range);
+    CHECK(report.failed_tasks().empty());
+    CHECK_NOTHROW(report.throw_if_failed());
+    report = tenfold({4});
+    CHECK(report.success_map().at(4) == 40);
+    Report<int, int>& itself = report;
+    report = std::move(itself);
+    CHECK(report.total == 1);
+    Report<int, int> other;
+    other = std::move(report);
+    CHECK(other.success_map().at(4) == 40);
+  }  // NOLINTEND
+}
+
+TEST_CASE("what an iterator shows outlives it") {
+  const auto report = tenfold({2, 4, 6});
+  const auto map = report.success_map();
+  static_assert(std::forward_iterator<decltype(map.begin())> && std::forward_iterator<decltype(report.outcomes().begin())>);
+  const auto& [first, tenth] = *map.begin();
+  const auto& [found, value] = *map.find(6);
+  const auto& outcome = *report.outcomes().begin();
+  int sum = 0;
+  for (auto it = map.begin(); it != map.end();) {
+    const auto& [task, result] = *it++;
+    sum += task + result;
+  }
+  CHECK(sum == 132);
+  CHECK(first == 2);
+  CHECK(tenth == 20);
+  CHECK(found == 6);
+  CHECK(value == 60);
+  CHECK(outcome.value() == 20);
+}
+
 TEST_CASE("an iterator can be copied, advanced either way, and compared") {
   const auto report = tenfold({2, 4, 6});
   const auto map = report.success_map();

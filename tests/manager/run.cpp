@@ -17,6 +17,8 @@
 #include <utility>
 #include <vector>
 
+#include <taskmgr/core/error.hpp>
+
 #include "support/build.hpp"
 #include "support/manager.hpp"
 #include "support/modes.hpp"
@@ -301,6 +303,23 @@ TEST_CASE("a handle may be moved; the run that it had before is cancelled") {
     std::vector<Run<int, int>> runs;
     for (int k = 0; k < 20; ++k) runs.push_back(quick.launch(numbers(k)));
     for (int k = 0; k < 20; ++k) CHECK(runs[static_cast<std::size_t>(k)].wait().succeeded == static_cast<std::size_t>(k));
+  }
+}
+
+TEST_CASE("a handle of nothing has nothing to wait for") {
+  Run<int, int> run;
+  for (int round = 0; round < 2; ++round) {
+    CHECK(run.done());
+    CHECK(run.wait_for(1h));
+    CHECK(run.progress().total == 0);
+    run.cancel();
+    CHECK_THROWS_AS(static_cast<void>(run.report()), taskmgr::UsageError);
+    CHECK_THROWS_AS(run.wait(), taskmgr::UsageError);
+    Manager manager{[](Context&, int x) { return x; }, {.mode = Mode::thread}};
+    run = manager.launch(numbers(3));
+    while (!run.wait_for(0.5s)) {
+    }
+    const Run<int, int> moved = std::move(run);
   }
 }
 

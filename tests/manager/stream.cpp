@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstddef>
 #include <latch>
+#include <limits>
 #include <list>
 #include <memory>
 #include <optional>
@@ -105,6 +106,21 @@ TEST_CASE("a stream without an order shows first what is done first") {
   for (const auto& outcome : manager.stream(numbers(10))) order.push_back(outcome.task());
   REQUIRE(order.size() == 10);
   CHECK((order[8] == 0 || order[9] == 0));  // the ninth of the others may still be on its way
+}
+
+TEST_CASE("a number without bound, of workers or of tasks in the window, takes no more memory than others") {
+  constexpr std::size_t unbounded = std::numeric_limits<std::size_t>::max();
+  for (const Mode mode : support::modes) {
+    INFO("mode: ", support::name(mode));
+    for (const std::size_t workers : {unbounded, unbounded / 2 + 1, std::size_t{3'000'000'000}}) {
+      const Manager manager{[](Context&, int x) { return x; }, {.mode = mode, .workers = workers}};
+      CHECK(manager.start(numbers(5)).ok());
+      int sum = 0;
+      for (const auto& outcome : manager.stream(numbers(5))) sum += outcome.value();
+      for (const auto& outcome : manager.stream(Source{5}, {.window = workers})) sum += outcome.value();
+      CHECK(sum == 20);
+    }
+  }
 }
 
 TEST_CASE("a stream of nothing is empty") {

@@ -45,11 +45,14 @@ struct Usual {
 /// Tells an observer of a run as a manager does.
 class FakeRun {
  public:
-  FakeRun(Observer& observer, std::string name, std::size_t total = 0, std::chrono::nanoseconds ago = 0ns)
+  /// It began so long `ago`, and tells it `late`.
+  FakeRun(Observer& observer, std::string name, std::size_t total = 0, std::chrono::nanoseconds ago = 0ns,
+          std::chrono::nanoseconds late = 0ns)
       : observer_(observer), name_(std::move(name)), batch_(++last_batch) {
     Event event = of(EventKind::batch_started);
     event.progress.total = total;
-    event.time = std::chrono::steady_clock::now() - ago;
+    event.time = std::chrono::steady_clock::now() - ago + late;
+    event.progress.elapsed = late;
     tell(event);
     progress.total = total;
   }
@@ -246,20 +249,23 @@ TEST_CASE("several bars stand in line below each other, those that ended above t
   check_clean(terminal.screen());
 }
 
-TEST_CASE("runs of one bar at the same time keep apart, also when their totals are the same") {
+TEST_CASE("runs of one bar at the same time keep apart, also when their totals are the same, and whenever they were told") {
   const Usual usual;
-  Terminal terminal{80, 24};
-  ProgressBar bar{ProgressBarOptions{.fd = terminal.fd()}};
-  FakeRun older{bar, "older", 100, 50s};
-  FakeRun newer{bar, "newer", 100, 10s};
-  for (auto time : {0s, 1s, 2s}) {
-    newer.tick(10s + time, 30);
-    older.tick(50s + time, 40);
+  for (const auto late : {0s, 45s}) {
+    CAPTURE(late.count());
+    Terminal terminal{80, 24};
+    ProgressBar bar{ProgressBarOptions{.fd = terminal.fd()}};
+    FakeRun older{bar, "older", 100, 50s, late};
+    FakeRun newer{bar, "newer", 100, 10s};
+    for (auto time : {0s, 1s, 2s}) {
+      newer.tick(10s + time, 30);
+      older.tick(50s + time, 40);
+    }
+    const Lines lines = terminal.lines();
+    REQUIRE(lines.size() == 2);
+    CHECK(lines[0].find("older  40%") == 0);
+    CHECK(lines[1].find("newer  30%") == 0);
   }
-  const Lines lines = terminal.lines();
-  REQUIRE(lines.size() == 2);
-  CHECK(lines[0].find("older  40%") == 0);
-  CHECK(lines[1].find("newer  30%") == 0);
 }
 
 TEST_CASE("a run whose total is not known has a spinner and a count, and neither percentage nor time left") {

@@ -628,6 +628,23 @@ TEST_CASE("an observer of single tasks has them measured") {
   }
 }
 
+TEST_CASE("what an observer takes is not the attempt's") {
+  for (const Mode mode : support::modes_in_memory) {
+    INFO("mode: ", support::name(mode));
+    class Slow final : public taskmgr::Observer {
+     public:
+      [[nodiscard]] bool wants(EventKind kind) const override { return kind == EventKind::task_started; }
+      void on_event(const taskmgr::Event&) override { std::this_thread::sleep_for(300ms); }
+    };
+    Manager manager{[](Context&, int x) { return x; }, {.mode = mode, .workers = 2, .timeout = 250ms}};
+    Slow slow;
+    manager.observe(slow);
+    const auto report = manager.start({1, 2});
+    CHECK(report.ok());
+    for (const auto& outcome : report.outcomes()) CHECK(outcome.duration() < 250ms);
+  }
+}
+
 // --- the context
 
 TEST_CASE("a task knows its number in the source and its attempt") {

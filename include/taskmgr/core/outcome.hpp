@@ -101,7 +101,7 @@ class Outcome {
 
   /// Moves the result out; what stays behind is a moved-from value. Throws as `value()`. A result that several initial tasks
   /// of a tree have come to is copied instead; where it cannot be copied, this throws `UsageError`.
-  [[nodiscard]] R take();
+  [[nodiscard]] R take() const;
 
   /// Why the task failed. Throws `UsageError` if it did not.
   [[nodiscard]] const TaskError& error() const;
@@ -246,7 +246,7 @@ const R& Outcome<Task, R>::value() const {
 }
 
 template <class Task, class R>
-R Outcome<Task, R>::take() {
+R Outcome<Task, R>::take() const {
   static_assert(std::is_move_constructible_v<R>, "taskmgr: take() moves the result, which cannot be moved: look at value()");
   static_cast<void>(value());
   if (slot_.shared()) {

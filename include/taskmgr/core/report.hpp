@@ -52,8 +52,8 @@ struct ShowEntry {
 
 /// Walks the slots of a store that `Show` shows. It refers to the store, not to the view that it came from.
 ///
-/// What a dereference refers to lives in the iterator, so that `for (auto& [task, value] : map)` binds: hence an input
-/// iterator to the classic algorithms, though it can be walked many times.
+/// What it shows is a handle, given by value: hence an input iterator to the classic algorithms, though it can be walked many
+/// times. The handle is const, so that `for (auto& [task, value] : map)` binds.
 template <class Show>
 class SlotIterator {
  public:
@@ -61,26 +61,23 @@ class SlotIterator {
   using iterator_category = std::input_iterator_tag;
   using value_type = typename Show::value_type;
   using difference_type = std::ptrdiff_t;
-  using reference = value_type&;
-  using pointer = value_type*;
+  using reference = const value_type;  // NOLINT: see above
+
+  /// What `->` goes through.
+  class pointer {
+   public:
+    explicit pointer(const Show& show, std::size_t slot) : shown_(show(slot)) {}
+    [[nodiscard]] const value_type* operator->() const noexcept { return &shown_; }
+
+   private:
+    value_type shown_;
+  };
 
   SlotIterator() = default;
   SlotIterator(Show show, std::size_t slot) noexcept : show_(show), slot_(slot) {}
-  SlotIterator(const SlotIterator& other) noexcept : show_(other.show_), slot_(other.slot_) {}
-  SlotIterator& operator=(const SlotIterator& other) noexcept {
-    forget();
-    show_ = other.show_;
-    slot_ = other.slot_;
-    return *this;
-  }
-  ~SlotIterator() { forget(); }
 
-  [[nodiscard]] reference operator*() const {
-    forget();
-    shown_ = ::new (static_cast<void*>(room_)) value_type(show_(slot_));
-    return *shown_;
-  }
-  [[nodiscard]] pointer operator->() const { return &**this; }
+  [[nodiscard]] reference operator*() const { return show_(slot_); }
+  [[nodiscard]] pointer operator->() const { return pointer{show_, slot_}; }
   SlotIterator& operator++() {
     slot_ = show_.next(slot_ + 1);
     return *this;
@@ -93,14 +90,8 @@ class SlotIterator {
   [[nodiscard]] bool operator==(const SlotIterator& other) const noexcept { return slot_ == other.slot_; }
 
  private:
-  void forget() const noexcept {
-    if (shown_ != nullptr) std::exchange(shown_, nullptr)->~value_type();
-  }
-
   Show show_{};
   std::size_t slot_ = 0;
-  alignas(value_type) mutable unsigned char room_[sizeof(value_type)];
-  mutable value_type* shown_ = nullptr;
 };
 
 /// What all views of a report share: the store, and, if the report was a temporary, a share in its life.
@@ -268,8 +259,15 @@ class [[nodiscard]] Report {
 
   /// Of no task.
   Report() : Report(std::shared_ptr<detail::Store<Task, R>>(new detail::Store<Task, R>)) {}
-  Report(Report&&) noexcept = default;
-  Report& operator=(Report&&) noexcept = default;
+  /// Leaves a report of no task.
+  Report(Report&& other) noexcept : Report(std::as_const(other)) { other.forget(); }
+  Report& operator=(Report&& other) noexcept {
+    if (this == &other) return *this;
+    *this = std::as_const(other);
+    other.forget();
+    return *this;
+  }
+  ~Report() = default;
 
   /// Nothing failed, nothing was cancelled.
   [[nodiscard]] bool ok() const noexcept { return failed == 0 && cancelled == 0; }
@@ -310,10 +308,12 @@ class [[nodiscard]] Report {
 
  protected:
   Report(const Report&) = default;
+  Report& operator=(const Report&) = default;
 
  private:
   friend struct detail::ReportAccess;
   [[nodiscard]] std::size_t slot_of(std::size_t i) const;
+  void forget() noexcept;
   std::shared_ptr<detail::Store<Task, R>> store_;
 };
 
@@ -338,6 +338,14 @@ struct ReportAccess {
 };
 
 }  // namespace detail
+
+template <class Task, class R>
+void Report<Task, R>::forget() noexcept {
+  static detail::Store<Task, R> none;
+  total = succeeded = failed = cancelled = duplicates = retries = 0;
+  elapsed = {};
+  store_ = {std::shared_ptr<void>{}, &none};
+}
 
 template <class Task, class R, class Value, State state>
 Value& TaskMap<Task, R, Value, state>::at(const Task& task) const {

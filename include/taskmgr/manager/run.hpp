@@ -14,7 +14,9 @@
 #include <stop_token>
 #include <utility>
 
+#include "../core/error.hpp"
 #include "../core/report.hpp"
+#include "../core/time.hpp"
 #include "../run/batch.hpp"
 #include "../run/job.hpp"
 
@@ -35,6 +37,8 @@ class Background;
 template <class Task, class R, class Gives = Report<Task, R>>
 class [[nodiscard]] Run {
  public:
+  /// Of nothing, as what was moved from: there is nothing to cancel, it is done, and `wait` and `report` throw `UsageError`.
+  Run() = default;
   explicit Run(std::unique_ptr<detail::Background<Gives>> run) noexcept : run_(std::move(run)) {}
   Run(Run&&) noexcept = default;
   Run& operator=(Run&& other) noexcept {
@@ -44,20 +48,27 @@ class [[nodiscard]] Run {
   ~Run();
 
   /// Starts no new attempt, and asks the tasks that run to stop.
-  void cancel() noexcept { run_->cancel(); }
-  [[nodiscard]] bool done() const noexcept { return run_->done(); }
-  [[nodiscard]] Progress progress() const noexcept { return run_->progress(); }
+  void cancel() noexcept {
+    if (run_ != nullptr) run_->cancel();
+  }
+  [[nodiscard]] bool done() const noexcept { return run_ == nullptr || run_->done(); }
+  [[nodiscard]] Progress progress() const noexcept { return run_ != nullptr ? run_->progress() : Progress{}; }
 
   /// Helps, until every task has its outcome. What a source, a sink or an observer threw is thrown here, once.
   Gives wait();
 
   /// Waits, at most for `duration`; says whether the run has ended.
-  bool wait_for(std::chrono::nanoseconds duration) { return run_->wait_for(duration); }
+  template <class Rep, class Period>
+  bool wait_for(std::chrono::duration<Rep, Period> duration) {
+    return run_ == nullptr || run_->wait_for(detail::in_nanoseconds(duration));
+  }
 
   /// Waits, and shows the report, whatever has been thrown.
   [[nodiscard]] const Gives& report();
 
  private:
+  detail::Background<Gives>& run();
+
   std::unique_ptr<detail::Background<Gives>> run_;
 };
 
@@ -157,15 +168,21 @@ Run<Task, R, Gives>::~Run() {
 }
 
 template <class Task, class R, class Gives>
+detail::Background<Gives>& Run<Task, R, Gives>::run() {
+  if (run_ == nullptr) throw UsageError("taskmgr: a Run of nothing: it was moved from, or no launch has given it yet");
+  return *run_;
+}
+
+template <class Task, class R, class Gives>
 Gives Run<Task, R, Gives>::wait() {
-  run_->wait();
+  run().wait();
   if (const std::exception_ptr exception = run_->take_exception()) std::rethrow_exception(exception);
   return detail::ReportAccess::share(run_->report());
 }
 
 template <class Task, class R, class Gives>
 const Gives& Run<Task, R, Gives>::report() {
-  run_->wait();
+  run().wait();
   return run_->report();
 }
 

@@ -83,7 +83,8 @@ struct ManagerState {
 [[nodiscard]] inline std::size_t worker_count(const Options& options) {
   if (options.mode == Mode::serial) return 1;
   if (options.mode == Mode::coroutine) return most_in_flight(options);
-  return options.workers != 0 ? options.workers : usable_cpus();
+  constexpr std::size_t bound = std::size_t{1} << 16U;  // more threads or processes than there can be
+  return options.workers != 0 ? std::min(options.workers, bound) : usable_cpus();
 }
 
 /// A batch begins, whose source may have thrown.

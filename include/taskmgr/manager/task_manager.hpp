@@ -231,17 +231,17 @@ class Streamed final : public AnyFlow<Task, R> {
  public:
   Streamed(ManagerState<F>& manager, Tasks&& tasks, StreamOptions how, std::stop_token stop)
       : running_(manager.workshop().runs),
-        flow_(manager.template terms<Task>(manager.workers, size_of(tasks), 0, stopper_.get_token(), Clock::now()), manager.function, manager.workshop(),
-              std::forward<Tasks>(tasks), how),
+        flow_(terms(manager, tasks), manager.function, manager.workshop(), std::forward<Tasks>(tasks), how),
         with_outer_(std::move(stop), job_of<&Streamed::request_stop>(*this)) {}
   ~Streamed() override { stopper_.request_stop(); }
 
   [[nodiscard]] Outcome<Task, R>* next() override { return flow_.next(); }
 
  private:
-  static std::size_t size_of([[maybe_unused]] Tasks& tasks) {
-    if constexpr (std::ranges::sized_range<Tasks>) return static_cast<std::size_t>(std::ranges::size(tasks));
-    else return 0;
+  [[nodiscard]] Crew::Terms terms(ManagerState<F>& manager, [[maybe_unused]] Tasks& tasks) {
+    std::size_t total = 0;  // not known
+    if constexpr (std::ranges::sized_range<Tasks>) total = static_cast<std::size_t>(std::ranges::size(tasks));
+    return manager.template terms<Task>(total != 0 ? total : most_places, total, 0, stopper_.get_token(), Clock::now());
   }
   void request_stop() noexcept { stopper_.request_stop(); }
 

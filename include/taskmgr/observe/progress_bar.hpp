@@ -155,7 +155,7 @@ inline void ProgressBar::start(const Event& event) {
   const detail::Looks looks = detail::looks_of(options_.fd);
   Run run;
   run.batch = event.batch;
-  run.began = event.time;
+  run.began = event.time - event.progress.elapsed;
   run.label = detail::on_one_line(options_.label.empty() ? event.manager : options_.label, looks.utf8);
   run.progress.total = event.progress.total;
   run.line_wait = run.next_line = detail::seconds_of(options_.line_interval);

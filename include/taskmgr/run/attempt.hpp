@@ -192,10 +192,10 @@ class Attempts : public Crew {
     const Slot<R> slot = home().slot(id);
     const std::chrono::nanoseconds timeout = options().timeout;
     const bool timed = measures() || timeout.count() != 0;
-    const Clock::time_point begin = timed ? Clock::now() : Clock::time_point{};
+    const Clock::time_point now = timed ? Clock::now() : Clock::time_point{};
     const std::uint64_t number = home().number(id);
     ContextAccess::task(seat.context, number, attempt, &task);
-    began(seat, number, attempt, &task, begin);
+    const Clock::time_point begin = began(seat, number, attempt, &task, now);
 
     Failure failure{TaskError::Kind::exception, nullptr};
     try {

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "../core/time.hpp"
 #include "async.hpp"
 
 namespace taskmgr {
@@ -70,19 +71,11 @@ class [[nodiscard]] DescriptorAwait : public LoopAwait<DescriptorAwait> {
 // Each of these is for `co_await` in an `Async`, and throws `Cancelled` once the coroutine is asked to stop, at once where it
 // waits already.
 
-/// Goes on after `duration`, or some 20 microseconds later if others are not in the way.
-[[nodiscard]] inline detail::SleepAwait sleep_for(std::chrono::nanoseconds duration) noexcept {
-  using Time = EventLoop::Clock::time_point;
-  const Time now = EventLoop::Clock::now();
-  return detail::SleepAwait{duration > Time::max() - now ? Time::max() : now + duration};
-}
-/// In fractions, too: rounded up to nanoseconds; what is longer than those can say is for ever.
+/// Goes on after `duration`, or some 20 microseconds later if others are not in the way. Fractions are rounded up to nanoseconds;
+/// what is longer than those can say is for ever.
 template <class Rep, class Period>
 [[nodiscard]] detail::SleepAwait sleep_for(std::chrono::duration<Rep, Period> duration) noexcept {
-  using std::chrono::nanoseconds;
-  constexpr std::chrono::duration<double> most = nanoseconds::max();
-  if (!(duration < most)) return sleep_for(nanoseconds::max());
-  return sleep_for(duration > duration.zero() ? std::chrono::ceil<nanoseconds>(duration) : nanoseconds{0});
+  return detail::SleepAwait{detail::later(EventLoop::Clock::now(), detail::in_nanoseconds(duration))};
 }
 
 /// Goes on at `time`; at the next turn, if that has passed. Of another clock, the time is converted now.

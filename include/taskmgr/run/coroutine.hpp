@@ -49,7 +49,7 @@ class AsyncAttempts<Home, F, Task, R, true> : public Attempts<Home, F, Task, R>,
   class OwnFlight;
 
   // --- Coroutines
-  void tell_begun(const Errand& errand, Clock::time_point now, Seat& seat) noexcept override;
+  Clock::time_point tell_begun(const Errand& errand, Clock::time_point now, Seat& seat) noexcept override;
   [[nodiscard]] PromiseBase& made_coroutine(const Errand& errand, Seat& seat) override;
   [[nodiscard]] Step ended(const Errand& errand, PromiseBase* promise, Failure& failure, Chain& chain, Clock::time_point begun,
                            Seat& seat) noexcept override;
@@ -105,11 +105,12 @@ void AsyncAttempts<Home, F, Task, R, true>::fly() noexcept {
 }
 
 template <class Home, class F, class Task, class R>
-void AsyncAttempts<Home, F, Task, R, true>::tell_begun(const Errand& errand, Clock::time_point now, Seat& seat) noexcept {
+Clock::time_point AsyncAttempts<Home, F, Task, R, true>::tell_begun(const Errand& errand, Clock::time_point now,
+                                                                    Seat& seat) noexcept {
   const Task& task = std::as_const(this->home()).task(errand.id);
   const std::uint64_t number = this->home().number(errand.id);
   ContextAccess::task(seat.context, number, errand.attempt, &task);
-  this->began(seat, number, errand.attempt, &task, now);
+  return this->began(seat, number, errand.attempt, &task, now);
 }
 
 template <class Home, class F, class Task, class R>

@@ -25,6 +25,7 @@
 #include "../core/event.hpp"
 #include "../core/list.hpp"
 #include "../core/options.hpp"
+#include "../core/time.hpp"
 #include "hub.hpp"
 #include "job.hpp"
 #include "retry_queue.hpp"
@@ -33,13 +34,6 @@
 #include "watchdog.hpp"
 
 namespace taskmgr::detail {
-
-using Clock = std::chrono::steady_clock;
-
-/// `from + wait`, or the end of time.
-[[nodiscard]] constexpr Clock::time_point later(Clock::time_point from, std::chrono::nanoseconds wait) noexcept {
-  return wait > Clock::time_point::max() - from ? Clock::time_point::max() : from + wait;
-}
 
 /// A counter with one writer at a time; anybody may read.
 class Count {
@@ -218,8 +212,8 @@ class Crew : public Ear {
 
   // --- one attempt
 
-  /// Tells that an attempt begins, and counts it.
-  void began(Seat& seat, std::uint64_t number, int attempt, const void* task, Clock::time_point now) noexcept;
+  /// Tells that an attempt begins, and counts it. Returns when its time begins: later than `now` if an observer took some.
+  Clock::time_point began(Seat& seat, std::uint64_t number, int attempt, const void* task, Clock::time_point now) noexcept;
   /// Whether the failure of attempt `attempt` is one to try again after; may replace it by what the predicate threw.
   [[nodiscard]] bool may_retry(Failure& failure, int attempt) const noexcept;
   /// What becomes of a task whose attempt `attempt` failed, of which a worker process may have asked `may_retry` before.
@@ -343,6 +337,7 @@ inline void Crew::open() noexcept {
   if (hub_.wants(EventKind::batch_started)) {
     Event started = event(EventKind::batch_started);
     started.progress.total = total_.get();
+    started.progress.elapsed = started.time - began_;
     started.workers = seats_.size();
     hub_.tell(started, thrown_);
   }
@@ -485,10 +480,11 @@ inline bool Crew::pause_until(Clock::time_point due) noexcept {
   return !stopping();
 }
 
-inline void Crew::began(Seat& seat, std::uint64_t number, int attempt, const void* task, Clock::time_point now) noexcept {
+inline Clock::time_point Crew::began(Seat& seat, std::uint64_t number, int attempt, const void* task,
+                                     Clock::time_point now) noexcept {
   if (attempt == 1) seat.started.add(1);
   else seat.retries.add(1);
-  if (!hub_.wants(EventKind::task_started)) return;
+  if (!hub_.wants(EventKind::task_started)) return now;
   Event started = event(EventKind::task_started);
   started.time = now;
   started.task = number;
@@ -497,6 +493,7 @@ inline void Crew::began(Seat& seat, std::uint64_t number, int attempt, const voi
   started.subject = task;
   started.writer = task_writer;
   hub_.tell(started, thrown_);
+  return Clock::now();
 }
 
 inline bool Crew::may_retry(Failure& failure, int attempt) const noexcept {

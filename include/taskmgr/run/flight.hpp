@@ -27,14 +27,18 @@ namespace taskmgr::detail {
 
 /// How many coroutines of a run are in flight at most.
 [[nodiscard]] inline std::size_t most_in_flight(const Options& options) noexcept {
-  return options.workers != 0 ? options.workers : 1024;
+  constexpr std::size_t bound = std::size_t{1} << 24U;  // what has none is not to take all the memory for its places
+  return options.workers != 0 ? std::min(options.workers, bound) : 1024;
 }
+
+/// So many tasks run at a time at most where nobody knows how many there are.
+inline constexpr std::size_t most_places = std::size_t{1} << 20U;
 
 /// What a run is for its coroutines: it begins attempts, and settles them when their coroutines have ended.
 class Coroutines : public Supply {
  public:
-  /// Tells that the attempt begins, and counts it.
-  virtual void tell_begun(const Errand& errand, Clock::time_point now, Seat& seat) noexcept = 0;
+  /// Tells that the attempt begins, and counts it. Returns when its time begins: see `Crew::began`.
+  virtual Clock::time_point tell_begun(const Errand& errand, Clock::time_point now, Seat& seat) noexcept = 0;
   /// Calls the function, which gives a coroutine. Throws what that throws.
   [[nodiscard]] virtual PromiseBase& made_coroutine(const Errand& errand, Seat& seat) = 0;
   /// The attempt has ended: its value is in the promise, or `failure` says why there is no promise. `chain` is to be cleared.
@@ -257,13 +261,12 @@ inline void Flight::begin(const Errand& errand) noexcept {
   place.id = errand.id;
   place.attempt = errand.attempt;
   Seat& seat = this->seat(place);
-  Clock::time_point now{};
+  const Clock::time_point now = run_.tell_begun(errand, watched_ ? Clock::now() : Clock::time_point{}, seat);
   if (watched_) {
     Watch& watch = this->watch(place);
     watch.place = &place;
-    watch.begun = now = Clock::now();
+    watch.begun = now;
   }
-  run_.tell_begun(errand, now, seat);
   try {
     if (has_tokens_) watch(place).token = detail::Owner{new AttemptDeadline(crew_, seat, later(now, crew_.options().timeout))};
     place.begin(*this, run_.made_coroutine(errand, seat));

@@ -113,7 +113,7 @@ class Flow final : public AnyFlow<Task, R>, public RemoteAttempts<Flow<F, Task, 
         in_processes_(this->options().mode == Mode::process),
         in_coroutines_(this->options().mode == Mode::coroutine),
         places_(at_a_time(this->progress().total)),
-        window_(how.window != 0 ? how.window : first_window()),
+        window_(how.window != 0 ? std::min(how.window, 4 * most_places) : first_window()),
         widest_(how.window != 0 || alone_ || in_coroutines_ ? window_ : std::max<std::size_t>(wide, 8 * places_)),
         shares_duplicates_(Keyed<Task> && this->options().duplicates == Duplicates::share),
         passages_(new Array<std::shared_ptr<Passage<Task, R>>>[(widest_ + in_block - 1) / in_block]),
@@ -199,7 +199,7 @@ class Flow final : public AnyFlow<Task, R>, public RemoteAttempts<Flow<F, Task, 
   [[nodiscard]] std::size_t at_a_time(std::size_t total) const noexcept {
     if (!in_coroutines_) return this->seats().size();
     const std::size_t most = most_in_flight(this->options());
-    return total != 0 ? std::min(most, total) : most;
+    return std::min(most, total != 0 ? total : most_places);
   }
   [[nodiscard]] std::size_t first_window() const noexcept {
     if (alone_) return 1;

@@ -8,7 +8,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
-#include <limits>
 #include <type_traits>
 #include <utility>
 
@@ -66,7 +65,6 @@ class PipelinedStage final : public StageRun<F, T, R> {
   [[nodiscard]] Progress progress() const noexcept override { return way_.progress(); }
 
  private:
-  static constexpr std::size_t everything = std::numeric_limits<std::size_t>::max();
   static constexpr bool in_series = std::is_same_v<Way, SerialFlow<F, T, R, Feed<T>>>;
 
   /// Results that may wait between two stages, if nobody says: what is made in `supply`, within these bounds. What takes long
@@ -78,7 +76,7 @@ class PipelinedStage final : public StageRun<F, T, R> {
   static constexpr std::size_t together = 256;
 
   [[nodiscard]] Way way(const TreeTerms& tree) {
-    auto terms = this->terms(everything, 0, tree.began);
+    auto terms = this->terms(most_places, 0, tree.began);
     if constexpr (in_series) {
       return Way{std::move(terms), this->function_, feed_};
     } else {  // a stage that may have little before it takes no more than its workers are at
