@@ -341,6 +341,7 @@ TEST_CASE("what an iterator shows outlives it") {
   const auto report = tenfold({2, 4, 6});
   const auto map = report.success_map();
   static_assert(std::forward_iterator<decltype(map.begin())> && std::forward_iterator<decltype(report.outcomes().begin())>);
+  static_assert(!std::is_reference_v<decltype(*map.begin())> && !std::is_reference_v<decltype(*report.outcomes().begin())>);
   const auto& [first, tenth] = *map.begin();
   const auto& [found, value] = *map.find(6);
   const auto& outcome = *report.outcomes().begin();

@@ -20,8 +20,8 @@ namespace taskmgr::detail {
 /// entry. No key is looked at unless its part of the hash agrees, if parts are kept. A handle, to be copied: who looks up in a
 /// loop holds it in registers.
 ///
-/// An entry is a position in the low bits, hash bits above, if there are more; all ones: empty. The highest bits of a hash say where its search
-/// begins, its home; an entry keeps those that follow. If the table `mixes`, so do those of the hash mixed once more.
+/// An entry is a position in the low bits, hash bits above, if there are more; all ones: empty. The highest bits of a hash say
+/// where its search begins, its home; an entry keeps those that follow. If the table `mixes`, the hash is mixed once more before.
 ///
 /// What a look-up costs is its waits for memory, divided by how many of them the processor has under way at once. It looks
 /// ahead by so many instructions, not by so many look-ups, and can set aside but a few that wait for an entry: so each of

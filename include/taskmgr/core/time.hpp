@@ -15,7 +15,8 @@ using Clock = std::chrono::steady_clock;
   return wait > Clock::time_point::max() - from ? Clock::time_point::max() : from + wait;
 }
 
-/// Of any unit and kind: rounded up, 0 if it is negative, and the most that there is for what is longer, or no number.
+/// A duration of any unit and kind. Of another than this: rounded up, 0 if it is negative, and the most that there is for what is
+/// longer, or no number.
 [[nodiscard]] constexpr std::chrono::nanoseconds in_nanoseconds(std::chrono::nanoseconds duration) noexcept { return duration; }
 template <class Rep, class Period>
 [[nodiscard]] constexpr std::chrono::nanoseconds in_nanoseconds(std::chrono::duration<Rep, Period> duration) noexcept {
